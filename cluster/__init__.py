@@ -1,0 +1,1 @@
+"""Where a study runs: connecting, submitting, resources and checks of the machine. Takes plain data and callables."""

@@ -1,0 +1,133 @@
+"""The records of a run: what is written when a trial is asked and when it has finished. The reader defines what must be written.
+
+`search` writes these files, `reports` reads them:
+
+    runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
+    runs/<study>/trials/00012/record.json    Record, when it has finished
+    runs/<study>/trials/00012/steps.jsonl    one step a line, while it runs: {"time_s", "unit", "stage", "kimg", "rung_score", "metrics"}
+    runs/<study>/trials/00012/samples.webp   contact sheet, laid out as Record.samples says
+    runs/<study>/trials/00012/error.txt      traceback of a failure
+"""
+
+import dataclasses
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+FORMAT = 1
+"""Version of the records; records of a newer version are refused."""
+
+MOVES = ("baseline", "explore", "reuse", "promote", "confirm")
+STATES = ("running", "complete", "pruned", "failed")
+
+
+class RecordError(Exception):
+    """A record that cannot be read: says which file, what is wrong and how to mend it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A trial as it was suggested."""
+
+    format: int = FORMAT
+    trial: int
+    move: str
+    """One of `MOVES`."""
+    reason: str
+    """Why this move was made, in a sentence."""
+    parent: int | None = None
+    """The trial whose generator is used again, or that is confirmed."""
+    params: Mapping[str, Any]
+    """Settings that vary, by dotted name: `generator.family`, `generator.dcgan.g_lr`, `generator.kimg`, `inspector.kind`, `baseline`, ..."""
+    recipe: Mapping[str, Any]
+    """The whole recipe, plain."""
+    epoch: int
+    """Epoch of the lease under which it was asked."""
+    time_s: float
+    """Unix time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """A trial as it ended."""
+
+    format: int = FORMAT
+    trial: int
+    state: Literal["complete", "pruned", "failed"]
+    failure: str | None = None
+    """diverged, collapsed, out_of_memory, bad_data, lost_worker or error; null unless failed."""
+    message: str | None = None
+    """First line of what went wrong."""
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    """Scores and costs by name, means over units: val_accuracy, val_macro_f1, val_recall.<class>, val_kid_<extractor>, test_* (null unless judged),
+    generator_params_m, inspector_params_m, inspector_gmadds, inspector_ms_per_image, generator_s, inspector_s, trial_s, peak_memory_gib, ..."""
+    units: list[Mapping[str, float | None]] = field(default_factory=list)
+    """The same for each unit."""
+    confusion: Mapping[str, list[list[int]]] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    stages: list[Mapping[str, Any]] = field(default_factory=list)
+    """unit, stage, cls, key, reused, seconds, device, peak_memory_gib."""
+    samples: Mapping[str, Any] | None = None
+    """Layout of samples.webp: {"classes": [...], "columns": n, "tile_px": n, "rows": ["real", "synthetic", "nearest"]}; a class has one line of tiles per row kind."""
+    attempts: int = 1
+    started_s: float
+    ended_s: float
+    epoch: int
+
+
+R = TypeVar("R", Asked, Record)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes a file aside and renames it, so that a reader finds all of it or nothing; flushed to disk first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            json.dump(data, file, sort_keys=True, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_record(folder: Path, record: Asked | Record) -> None:
+    """Publishes a record into its trial's folder."""
+    plain = {item.name: getattr(record, item.name) for item in dataclasses.fields(record)}
+    write_json(folder / ("asked.json" if isinstance(record, Asked) else "record.json"), plain)
+
+
+def read_record(folder: Path, kind: type[R]) -> R | None:
+    """Reads a trial's record; None where it was not yet written.
+
+    Raises:
+        RecordError: the file is damaged or of a newer version.
+    """
+    path = folder / ("asked.json" if kind is Asked else "record.json")
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if plain["format"] > FORMAT:
+            raise RecordError(f"{path}: written by a newer Tundish (format {plain['format']}; this one reads up to {FORMAT}).\n  Update Tundish.")
+        known = {item.name for item in dataclasses.fields(kind)}
+        return kind(**{name: value for name, value in plain.items() if name in known})
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path}: not a readable record ({error}).\n  Move the folder {folder} away; the trial will be run again.") from error
+
+
+def trial_folder(run: Path, trial: int) -> Path:
+    """Gives the folder of one trial."""
+    return run / "trials" / f"{trial:05d}"
+
+
+def trial_numbers(run: Path) -> list[int]:
+    """Lists the trials of a run that have a folder, in order."""
+    folder = run / "trials"
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []

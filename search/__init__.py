@@ -1,0 +1,1 @@
+"""Decides what to try: the only place where the other rooms meet."""

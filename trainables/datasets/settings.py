@@ -1,0 +1,67 @@
+"""The `data:` section of a study: which images, at which size, and how they are split."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trainables.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProceduralSettings:
+    """What the embedded procedural surfaces are made of."""
+
+    per_class: int = 120
+    """Images of each of the six defect classes."""
+    defect_free: int = 60
+    """Defect-free images."""
+    seed: int = 0
+    """Seed of the surfaces; it is not the study's, so that studies share them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSettings:
+    """Which images, at which size, and how they are split."""
+
+    dataset: str = "procedural"
+    """Name in `DATASETS`."""
+    path: str | None = None
+    """Folder of the images; none for procedural surfaces."""
+    size_px: int = 64
+    """Side of the square images that everything is trained on; a power of two from 16 to 256."""
+    channels: Literal[1, 3] = 1
+    """1 for grey, 3 for colour."""
+    images_per_class: int | Literal["all", "fewest"] = "all"
+    """Training images of each class: a number, all, or as many as the rarest class has."""
+    val_fraction: float = 0.2
+    """Share of each class, by groups, that is held out for validation."""
+    test_fraction: float = 0.2
+    """Share of each class, by groups, that is read once, at the end."""
+    val_from_budget: bool = False
+    """True takes the validation images out of `images_per_class` instead of beside it."""
+    protocol: Literal["strict", "paper"] = "strict"
+    """strict: near-copies never straddle a split. paper: the published split as it is, stamped on every number."""
+    split_seed: int = 0
+    """Seed of the split, apart from the study's so that studies can share stages."""
+    defect_free: Literal["class", "background"] = "class"
+    """Whether defect-free images are a class of their own for the inspector, or only backgrounds."""
+    backgrounds: Literal["folder", "crops", "none"] = "none"
+    """Where image-to-image families take defect-free images from: the data set's own (or `backgrounds_path`), mined crops, or nowhere."""
+    backgrounds_path: str | None = None
+    """Folder of defect-free images beside the data set."""
+    boxes_path: str | None = None
+    """Folder of VOC XML boxes for images that have none of their own (NEU-DET's for NEU-CLS)."""
+    procedural: ProceduralSettings = field(default_factory=ProceduralSettings)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.size_px not in (16, 32, 64, 128, 256):
+            problems.append(f"size_px: {self.size_px} is not 16, 32, 64, 128 or 256")
+        if isinstance(self.images_per_class, int) and self.images_per_class < 2:
+            problems.append(f"images_per_class: {self.images_per_class} is fewer than 2")
+        for name in ("val_fraction", "test_fraction"):
+            if not 0.0 < getattr(self, name) < 0.9:
+                problems.append(f"{name}: {getattr(self, name)} is not between 0 and 0.9")
+        if self.val_fraction + self.test_fraction > 0.9:
+            problems.append("val_fraction + test_fraction: more than 0.9, so that next to nothing is left to train on")
+        if problems:
+            raise SettingsError("; ".join(problems))

@@ -1,0 +1,54 @@
+"""What a running trial says: `Progress` while it works, `Scores` at its end. Plain data, so that any process may carry it."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """A sign of life from a stage."""
+
+    unit: int = 0
+    """Position of the unit in the recipe."""
+    stage: str
+    """Stage at work: data, generator, pool, inspector, scores."""
+    kimg: float | None = None
+    """Thousands of images shown so far, where the stage counts them."""
+    rung_score: float | None = None
+    """Score at a rung, lower is better; null between rungs."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Losses and other numbers of this moment."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageUse:
+    """One stage as one trial met it: a row of `stages.parquet`."""
+
+    unit: int
+    stage: str
+    cls: str | None = None
+    """Class of a per-class child stage."""
+    key: str
+    reused: bool
+    """True where the result was found under its key, False where this trial made it."""
+    seconds: float
+    """What making it took, here or by whoever made it first."""
+    device: str
+    peak_memory_gib: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """The end of a trial."""
+
+    values: dict[str, float | None]
+    """Mean over units by score name (`val_accuracy`, `val_kid_inspector`, `generator_params_m`, ...); null where it has no meaning."""
+    units: list[dict[str, float | None]]
+    """The same for each unit."""
+    confusion: dict[str, list[list[int]]]
+    """Split name -> confusion matrix, rows are true classes, summed over units."""
+    classes: list[str]
+    conditions: dict[str, str | int | float]
+    """What the numbers hold for: extractor, its hash, sample counts, protocol, precision."""
+    stages: list[StageUse]
+    samples: dict[str, str | int | list[str]] | None = None
+    """Where the contact sheet lies (stage, key, file) and how it is laid out; null for a trial without synthetic images."""

@@ -1,0 +1,141 @@
+"""The settings of one trial, one part per stage: plain data that any process can build, send and read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from trainables.datasets.settings import DataSettings
+from trainables.errors import SettingsError
+from trainables.settings import from_plain, to_plain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratorPart:
+    """Which generator, with which settings, trained for how long."""
+
+    family: str
+    """Name in `GENERATORS`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the family's Config that differ from its defaults."""
+    kimg: float
+    """The mark: thousands of real training images shown; per model where there is one model per class."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Amount:
+    """How many synthetic images stand beside the real ones in the training split, class by class."""
+
+    kind: Literal["fraction", "per_class", "multiple", "top_up_to", "balance"] = "fraction"
+    """fraction: g/(g+r). per_class: a number. multiple: times the real ones. top_up_to: up to that many in all. balance: up to the largest class."""
+    value: float = 0.5
+    """The number of that kind; `balance` needs none."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "fraction" and not 0.0 <= self.value <= 0.95:
+            raise SettingsError(f"amount: a fraction of {self.value} is not between 0 and 0.95")
+        if self.value < 0:
+            raise SettingsError(f"amount: {self.value} is negative")
+
+    def counts(self, real: list[int]) -> list[int]:
+        """Gives the number of synthetic images of each class for `real` images of each class."""
+        most = max(real)
+        each = {
+            "fraction": lambda r: round(r * self.value / (1.0 - self.value)),
+            "per_class": lambda r: round(self.value),
+            "multiple": lambda r: round(r * self.value),
+            "top_up_to": lambda r: max(0, round(self.value) - r),
+            "balance": lambda r: most - r,
+        }[self.kind]
+        return [each(r) for r in real]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SynthesisPart:
+    """How synthetic images are drawn from the generator, and which are let through."""
+
+    amount: Amount = field(default_factory=Amount)
+    truncation: float = 1.0
+    """Scale of the latent in (0, 1]; 1 draws from the whole prior."""
+    filter: Literal["none", "confidence"] = "none"
+    """confidence: only images that an inspector trained on the real training split takes for their own class."""
+    min_confidence: float = 0.5
+    """Least probability of the own class that the confidence filter lets through."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.truncation <= 1.0:
+            raise SettingsError(f"truncation: {self.truncation} is not above 0 and at most 1")
+        if not 0.0 <= self.min_confidence < 1.0:
+            raise SettingsError(f"min_confidence: {self.min_confidence} is not between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InspectorPart:
+    """Which inspector, with which settings."""
+
+    kind: str
+    """Name in `INSPECTORS`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the inspector's Config that differ from its defaults."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScorePart:
+    """Which features the distances between image sets are measured in. Resolved once, when the study starts."""
+
+    extractor: Literal["inception", "inspector", "random"] = "inspector"
+    inception_weights: str | None = None
+    """Path of the standard Inception weights; only with `inception`."""
+    weights_hash: str | None = None
+    """SHA-256 of those weights."""
+    inspector: InspectorPart | None = None
+    """The inspector whose features are used, by `inspector` and by the confidence filter: trained on the real training split alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """One replicate: which draw of the generator's seed and of the inspector's."""
+
+    generator: int = 0
+    inspector: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """The settings of one trial."""
+
+    task: Literal["classify"] = "classify"
+    data: DataSettings
+    fingerprint: str
+    """Content hash of the data set, taken when the study started."""
+    generator: GeneratorPart | None = None
+    """None for a baseline on real images alone."""
+    synthesis: SynthesisPart | None = None
+    inspector: InspectorPart
+    scores: ScorePart
+    seed: int = 0
+    """The study's seed."""
+    units: tuple[Unit, ...] = (Unit(),)
+    judge: bool = False
+    """True reads the test split: only in confirmation, at the end of a study."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        if (self.generator is None) != (self.synthesis is None):
+            raise SettingsError("generator and synthesis: a recipe has both or neither")
+        if not self.units:
+            raise SettingsError("units: a trial needs at least one")
+
+    def to_plain(self) -> dict[str, Any]:
+        """Turns the recipe into plain JSON data."""
+        plain = to_plain(self)
+        assert isinstance(plain, dict)
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Recipe":
+        """Reads a recipe back.
+
+        Raises:
+            SettingsError: the data is not a recipe.
+        """
+        return from_plain(cls, plain)
