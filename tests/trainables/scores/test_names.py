@@ -1,0 +1,50 @@
+"""Names of scores: their directions, their extractors, and that a study can be checked without torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from trainables.scores.names import COSTS, full_name, score_names
+
+
+def test_only_standard_inception_features_are_called_fid() -> None:
+    assert "val_fid" in score_names("inception")
+    assert not [name for extractor in ("inspector", "random") for name in score_names(extractor) if "fid" in name]
+    assert {"val_kid_inspector", "val_frechet_inspector"} <= set(score_names("inspector"))
+
+
+def test_directions_point_at_better() -> None:
+    names = score_names("random", classes=("scratches",))
+    assert names["val_accuracy"] == names["val_recall.scratches"] == names["acceptance_rate"] == "maximize"
+    assert names["val_kid_random.scratches"] == names["inspector_gmadds"] == "minimize"
+
+
+def test_test_names_carry_no_costs() -> None:
+    names = score_names("random", split="test")
+    assert names and all(name.startswith("test_") for name in names)
+    assert not set(names) & set(COSTS)
+
+
+@pytest.mark.parametrize(
+    ("alias", "extractor", "name"),
+    [
+        ("val_kid", "inspector", "val_kid_inspector"),
+        ("val_kid.scratches", "random", "val_kid_random.scratches"),
+        ("val_frechet", "inception", "val_fid"),
+        ("val_accuracy", "random", "val_accuracy"),
+    ],
+)
+def test_aliases_resolve_to_the_study_s_extractor(alias: str, extractor: str, name: str) -> None:
+    assert full_name(alias, extractor) == name
+    assert name in score_names(extractor, classes=("scratches",))
+
+
+def test_an_unknown_extractor_is_refused() -> None:
+    with pytest.raises(KeyError):
+        score_names("vgg")
+
+
+def test_names_are_known_without_torch() -> None:
+    code = "import sys, trainables.scores.names, trainables.scores, trainables.inspectors; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
