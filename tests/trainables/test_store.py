@@ -1,0 +1,113 @@
+"""The store: what is published stays, what is half-written is never seen."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from trainables.errors import StoreError
+from trainables.store import FORMAT, Store, stage_key
+
+
+def test_equal_settings_meet_and_different_ones_do_not() -> None:
+    key = stage_key("pool", version=1, settings={"a": 1, "b": 0.5}, inputs=["x"], seed=3)
+    assert key == stage_key("pool", version=1, settings={"b": 0.5, "a": 1}, inputs=["x"], seed=3)
+    others = [
+        stage_key("mark", version=1, settings={"a": 1, "b": 0.5}, inputs=["x"], seed=3),
+        stage_key("pool", version=2, settings={"a": 1, "b": 0.5}, inputs=["x"], seed=3),
+        stage_key("pool", version=1, settings={"a": 1, "b": 0.25}, inputs=["x"], seed=3),
+        stage_key("pool", version=1, settings={"a": 1, "b": 0.5}, inputs=["y"], seed=3),
+        stage_key("pool", version=1, settings={"a": 1, "b": 0.5}, inputs=["x"], seed=4),
+    ]
+    assert len({key, *others}) == 6
+
+
+def test_a_key_refuses_what_is_not_finite() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        stage_key("pool", version=1, settings={"a": float("nan")})
+
+
+def test_what_was_published_is_read_back(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.lookup("pool", "k") is None
+    store.publish("pool", "k", {"images.bin": b"abc", "note.json": b"[1]"}, {"seconds": 2.0})
+    entry = Store(tmp_path).lookup("pool", "k")
+    assert entry is not None
+    assert (entry.read("images.bin"), entry.json("note.json"), entry.info["seconds"]) == (b"abc", [1], 2.0)
+    assert entry.local_path("images.bin").read_bytes() == b"abc"
+    assert store.keys("pool") == ["k"]
+    assert [found.key for found in store.entries()] == ["k"]
+
+
+def test_the_first_publication_stands(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.publish("pool", "k", {"a": b"1"})
+    second = store.publish("pool", "k", {"a": b"2"})
+    assert (second.attempt, second.read("a")) == (first.attempt, b"1")
+
+
+def test_half_written_results_are_invisible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    write = Store._write
+
+    def torn(self: Store, path: str, data: bytes) -> None:
+        if path.endswith("second"):
+            raise StoreError("the disk is full")
+        write(self, path, data)
+
+    monkeypatch.setattr(Store, "_write", torn)
+    with pytest.raises(StoreError):
+        store.publish("pool", "k", {"first": b"1", "second": b"2"})
+    monkeypatch.undo()
+    assert store.lookup("pool", "k") is None
+    assert store.keys("pool") == []
+    store.publish("pool", "k", {"first": b"1", "second": b"2"})
+    assert store.keys("pool") == ["k"]
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    entry = Store(tmp_path).publish("pool", "k", {"a": b"good"})
+    entry.local_path("a").write_bytes(b"bad")
+    with pytest.raises(StoreError, match=r"pool/k/.*damaged(.|\n)*Delete the folder"):
+        entry.read("a")
+
+
+def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "format.json").write_text(json.dumps({"format": FORMAT + 1}))
+    with pytest.raises(StoreError, match=r"newer Tundish(.|\n)*storage\.store"):
+        Store(tmp_path)
+
+
+def test_a_full_disk_is_one_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match=r"No space left on device(.|\n)*Free some space"):
+        store.publish("pool", "k", {"a": b"1"})
+    monkeypatch.undo()
+    assert store.lookup("pool", "k") is None
+
+
+def test_any_pyarrow_file_system_serves(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    remote = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    store = Store("bucket", filesystem=remote)
+    store.publish("pool", "k", {"a": b"1"})
+    entry = Store("bucket", filesystem=remote).lookup("pool", "k")
+    assert entry is not None and entry.read("a") == b"1"
+    assert entry.local_path("a").read_bytes() == b"1", "fetched to this machine"
+
+
+def test_scratch_comes_and_goes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.read_scratch("k") is None
+    store.write_scratch("k", b"1")
+    store.write_scratch("k", b"2")
+    assert store.read_scratch("k") == b"2"
+    store.drop_scratch("k")
+    store.drop_scratch("k")
+    assert store.read_scratch("k") is None
