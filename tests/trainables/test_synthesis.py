@@ -1,0 +1,78 @@
+"""Pools: whole blocks, prefixes, filters, and a generator that a filter refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables.errors import TrialFailure
+from trainables.progress import StageUse
+from trainables.recipe import SynthesisPart
+from trainables.store import Store
+from trainables.synthesis import BLOCK, Block, Chosen, Source, choose
+
+
+class Noise:
+    """A sampler whose images are seeded noise, and which counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def sample(self, label: int, count: int, seed: int, *, truncation: float, backgrounds: torch.Tensor | None) -> torch.Tensor:
+        self.calls += 1
+        draw = torch.Generator().manual_seed(seed)
+        return torch.randint(0, 256, (count, 1, 4, 4), generator=draw, dtype=torch.uint8)
+
+
+def bright(block: Block) -> torch.Tensor:
+    """Accepts images whose mean is above the middle: about half of noise."""
+    return block.images.float().mean(dim=(1, 2, 3)) > 127.5
+
+
+def run(store: Store, noise: Noise, count: int, accept: Callable[[Block], torch.Tensor] | None = None, part: SynthesisPart | None = None) -> tuple[Chosen, list[StageUse]]:
+    uses: list[StageUse] = []
+    source = Source(key="mark", label=0, sampler=lambda: noise)
+    work = choose(source, "scratches", count, part or SynthesisPart(), accept, filter_key="f", seed=1, unit=0, device="cpu", store=store, uses=uses)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value, uses
+
+
+def test_a_smaller_amount_is_a_prefix_of_a_larger_one(tmp_path: Path) -> None:
+    noise = Noise()
+    few, _ = run(Store(tmp_path), noise, 10, bright)
+    many, _ = run(Store(tmp_path), noise, 300, bright)
+    assert torch.equal(few.training, many.training[:10])
+    assert torch.equal(few.scored, many.scored) and few.scored_key == many.scored_key
+    assert all(image.float().mean() > 127.5 for image in many.training)
+
+
+def test_blocks_are_drawn_whole_and_once(tmp_path: Path) -> None:
+    noise = Noise()
+    first, uses = run(Store(tmp_path), noise, 3)
+    assert (noise.calls, len(first.scored), [use.reused for use in uses]) == (1, BLOCK, [False])
+    _, uses = run(Store(tmp_path), noise, BLOCK)
+    assert (noise.calls, [use.reused for use in uses]) == (1, [True])
+    run(Store(tmp_path), noise, BLOCK + 1)
+    assert noise.calls == 2
+
+
+def test_other_sampling_settings_are_another_pool(tmp_path: Path) -> None:
+    noise = Noise()
+    whole, _ = run(Store(tmp_path), noise, 3)
+    cut, _ = run(Store(tmp_path), noise, 3, part=SynthesisPart(truncation=0.7))
+    assert noise.calls == 2 and whole.scored_key != cut.scored_key
+
+
+def test_no_images_asked_for_still_scores_the_generator(tmp_path: Path) -> None:
+    chosen, _ = run(Store(tmp_path), Noise(), 0)
+    assert (len(chosen.training), len(chosen.scored), chosen.acceptance) == (0, BLOCK, 1.0)
+
+
+def test_a_filter_that_refuses_everything_ends_the_trial_as_collapsed(tmp_path: Path) -> None:
+    with pytest.raises(TrialFailure, match="only 0 of 256 synthetic images") as caught:
+        run(Store(tmp_path), Noise(), 10, lambda block: torch.zeros(BLOCK, dtype=torch.bool))
+    assert caught.value.name == "collapsed"

@@ -1,0 +1,145 @@
+"""Synthetic images: pools in blocks, filters, and the amount that stands beside the real ones. Called by `trial`.
+
+A pool is drawn in blocks of 256 images of one class, always whole, and stored by key. A filter judges each image by itself, and an amount is
+the first n accepted images of each class: within one filter a smaller amount is a prefix of a larger one.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from safetensors.torch import load, save
+
+from trainables.errors import TrialFailure
+from trainables.progress import Progress, StageUse
+from trainables.recipe import SynthesisPart
+from trainables.seeds import child_seed
+from trainables.store import Store, stage_key
+
+VERSION = 1
+BLOCK = 256
+"""Images in a block."""
+LARGEST_EXCESS = 8
+"""A filter may refuse so many times the images asked for before the generator is given up as collapsed."""
+
+
+class Sampler(Protocol):
+    """What a trained generator offers: see `trainables.generators`."""
+
+    def sample(self, label: int, count: int, seed: int, *, truncation: float, backgrounds: torch.Tensor | None) -> torch.Tensor:
+        """Draws `count` images (count, C, H, W) uint8 of one class."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A trained generator of one class, as a pool needs it."""
+
+    key: str
+    """Names the mark: the generator's key and its steps."""
+    label: int
+    """Class index that the generator knows it by."""
+    sampler: Callable[[], Sampler]
+    """Loads the generator; called only when a block has to be drawn."""
+    backgrounds: torch.Tensor | None = None
+    """Defect-free images (M, C, H, W) uint8 for image-to-image families."""
+    backgrounds_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """One block of synthetic images of one class."""
+
+    key: str
+    images: torch.Tensor
+    """(256, C, H, W) uint8."""
+    use: StageUse
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """The synthetic images of one class that take part in a trial."""
+
+    training: torch.Tensor
+    """(n, C, H, W) uint8: what stands beside the real images."""
+    scored: torch.Tensor
+    """(m, C, H, W) uint8: the accepted images of the first block, whatever the amount, so that distances compare across amounts."""
+    scored_key: str
+    """Names `scored` for the cache of features."""
+    acceptance: float
+    """Share of the drawn images that the filter let through."""
+
+
+def draw_block(source: Source, cls: str, number: int, part: SynthesisPart, *, seed: int, unit: int, device: str, store: Store) -> Block:
+    """Finds block `number` of a class in the store, or draws and publishes it."""
+    settings = {"truncation": part.truncation, "cls": cls, "label": source.label, "block": number}
+    key = stage_key("pool", version=VERSION, settings=settings, inputs=[source.key, source.backgrounds_key], seed=seed)
+    entry = store.lookup("pool", key)
+    reused = entry is not None
+    if entry is None:
+        start = time.perf_counter()
+        images = source.sampler().sample(source.label, BLOCK, child_seed(seed, "block", cls, number), truncation=part.truncation, backgrounds=source.backgrounds)
+        images = images.to("cpu").contiguous()
+        entry = store.publish("pool", key, {"images.safetensors": save({"images": images})}, {"seconds": time.perf_counter() - start, "device": device})
+    use = StageUse(unit=unit, stage="pool", cls=cls, key=key, reused=reused, seconds=entry.info["seconds"], device=entry.info["device"])
+    return Block(key=key, images=load(entry.read("images.safetensors"))["images"], use=use)
+
+
+def choose(
+    source: Source,
+    cls: str,
+    count: int,
+    part: SynthesisPart,
+    accept: Callable[[Block], torch.Tensor] | None,
+    *,
+    filter_key: str,
+    seed: int,
+    unit: int,
+    device: str,
+    store: Store,
+    uses: list[StageUse],
+) -> Generator[Progress, None, Chosen]:
+    """Draws blocks of one class until `count` images are accepted. Yields progress, returns what was chosen.
+
+    Args:
+        source: the trained generator of this class.
+        cls: name of the class.
+        count: images wanted beside the real ones.
+        part: how to draw and filter.
+        accept: gives a mask (256,) bool for a block; None accepts all.
+        filter_key: names the filter and all it rests on.
+        seed: seed of the pool.
+        unit: position of the unit, for records.
+        device: device to draw on.
+        store: where blocks are kept.
+        uses: stage rows are appended here.
+
+    Raises:
+        TrialFailure: `collapsed`, where the filter refuses nearly everything.
+    """
+    accepted: list[torch.Tensor] = []
+    drawn = kept = number = 0
+    most = BLOCK * math.ceil(max(count, 1) * LARGEST_EXCESS / BLOCK)
+    first_key = ""
+    while number == 0 or kept < count:
+        if drawn >= most:
+            raise TrialFailure(
+                "collapsed",
+                f"class {cls}: only {kept} of {drawn} synthetic images pass the {part.filter} filter, {count} are needed. "
+                "Train longer, ask for fewer, or lower synthesis.min_confidence.",
+            )
+        block = draw_block(source, cls, number, part, seed=seed, unit=unit, device=device, store=store)
+        uses.append(block.use)
+        mask = torch.ones(BLOCK, dtype=torch.bool) if accept is None else accept(block)
+        accepted.append(block.images[mask])
+        first_key = first_key or block.key
+        drawn, kept, number = drawn + BLOCK, kept + int(mask.sum()), number + 1
+        yield Progress(unit=unit, stage="pool", metrics={"drawn": float(drawn), "accepted": float(kept)})
+    return Chosen(
+        training=torch.cat(accepted)[:count],
+        scored=accepted[0],
+        scored_key=stage_key("scored", version=VERSION, settings={}, inputs=[first_key, filter_key]),
+        acceptance=kept / drawn,
+    )
