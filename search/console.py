@@ -1,0 +1,195 @@
+"""What a person sees while a study runs: a header, then a live table on a terminal, or a quiet line a minute elsewhere.
+
+The runner calls the methods of `Console`, from one thread; nothing here decides anything.
+"""
+
+import statistics
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+import rich.console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from reports.records import Asked, Record
+from search.status import describe, standing
+from trainables.progress import Progress
+
+QUIET_PERIOD_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What is known of a study when it starts."""
+
+    study: str
+    run: str
+    """Folder of the run."""
+    objectives: Sequence[tuple[str, str]]
+    """Name and direction (maximize, minimize), the most important first."""
+    planned: int
+    """Trials in all, confirmation included."""
+    workers: int
+    """Trials at once."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Label -> text, such as data, where, report; shown in this order."""
+    finished: Sequence[tuple[Asked, Record]] = ()
+    """Trials of earlier starts of the same run."""
+
+
+@dataclass(slots=True)
+class _Running:
+    asked: Asked
+    since_s: float
+    progress: Progress | None = None
+
+
+class Console:
+    """Shows a study to whoever started it."""
+
+    def __init__(self, *, file: IO[str] | None = None, quiet_period_s: float = QUIET_PERIOD_S) -> None:
+        """Writes to `file`, standard output by default; live only where that is a terminal."""
+        self._console = rich.console.Console(file=file, highlight=False, soft_wrap=True)
+        self._quiet_period_s = quiet_period_s
+        self._lock = threading.RLock()
+        self._live: Live | None = None
+        self._ended = threading.Event()
+        self._ticker: threading.Thread | None = None
+        self._header = Header(study="", run="", objectives=(), planned=0, workers=1)
+        self._running: dict[int, _Running] = {}
+        self._finished: list[tuple[Asked, Record]] = []
+        self._here_s: list[float] = []
+        self._started_s = time.monotonic()
+
+    def started(self, header: Header) -> None:
+        """Prints the header and starts to show what follows."""
+        self._header, self._started_s = header, time.monotonic()
+        self._finished = list(header.finished)
+        arrows = {"maximize": "up", "minimize": "down"}
+        goals = ", ".join(f"{name} {arrows.get(direction, direction)}" for name, direction in header.objectives)
+        self._console.print(Text.assemble(("tundish ", "bold"), (header.study, "bold cyan"), f"   {goals}"))
+        for label, text in header.facts.items():
+            self._console.print(Text.assemble((f"{label:<8}", "dim"), text))
+        if self._finished:
+            self._console.print(Text(f"continues after {len(self._finished)} finished trials", style="dim"))
+        if self._console.is_terminal:
+            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        else:
+            self._ticker = threading.Thread(target=self._tick, name="console", daemon=True)
+            self._ticker.start()
+
+    def asked(self, asked: Asked) -> None:
+        """A trial was suggested and starts, or starts again."""
+        with self._lock:
+            self._running[asked.trial] = _Running(asked=asked, since_s=time.monotonic())
+
+    def progress(self, number: int, progress: Progress) -> None:
+        """A running trial gave a sign of life."""
+        with self._lock:
+            if number in self._running:
+                self._running[number].progress = progress
+
+    def finished(self, asked: Asked, record: Record) -> None:
+        """A trial ended; a failure is told at once."""
+        with self._lock:
+            self._running.pop(asked.trial, None)
+            self._finished.append((asked, record))
+            self._here_s.append(record.ended_s - record.started_s)
+        if record.state == "failed":
+            folder = f"{self._header.run}/trials/{asked.trial:05d}"
+            said = f" ({record.message})" if record.message else ""
+            self._console.print(Text(f"#{asked.trial} failed: {record.failure}{said} -> {folder}", style="red"))
+
+    def stopped(self, reason: str) -> None:
+        """The study ended or was stopped; `reason` is shown last, under the final counts."""
+        self._ended.set()
+        if self._ticker is not None:
+            self._ticker.join()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        with self._lock:
+            self._console.print(self._counts())
+            if (best := self._best()) is not None:
+                self._console.print(best)
+        self._console.print(Text(reason))
+
+    def _tick(self) -> None:
+        while not self._ended.wait(self._quiet_period_s):
+            with self._lock:
+                line = self._counts()
+                if (best := self._best()) is not None:
+                    line = Text.assemble(line, "   ", best)
+                self._console.print(line)
+
+    def _table(self) -> Table:
+        with self._lock:
+            table = Table.grid(padding=(0, 2))
+            outer = Table.grid()
+            outer.add_row(self._counts())
+            if (best := self._best()) is not None:
+                outer.add_row(best)
+            for number, running in sorted(self._running.items()):
+                parent = "" if running.asked.parent is None else f" of #{running.asked.parent}"
+                seconds = time.monotonic() - running.since_s
+                table.add_row(f"#{number}", f"{running.asked.move}{parent}", describe(running.asked.params), _stage(running.progress), clock(seconds))
+            outer.add_row(table)
+            return outer
+
+    def _counts(self) -> Text:
+        states = [record.state for _, record in self._finished]
+        parts = [f"[{len(states):>3}/{self._header.planned}]"]
+        for state, word in (("complete", "done"), ("pruned", "pruned"), ("failed", "failed")):
+            if state == "complete" or state in states:
+                parts.append(f"{word} {states.count(state)}")
+        if self._running:
+            stages = [running.progress.stage for running in self._running.values() if running.progress is not None]
+            kinds = ", ".join(f"{stage} {stages.count(stage)}" for stage in sorted(set(stages)))
+            parts.append(f"running {len(self._running)}" + (f" ({kinds})" if kinds else ""))
+        parts.append(f"elapsed {clock(time.monotonic() - self._started_s)}")
+        if (left := self._left_s()) is not None:
+            parts.append(f"left ~{clock(left)}")
+        return Text("  ".join(parts))
+
+    def _left_s(self) -> float | None:
+        """Median seconds of the trials of this start, for all that remain; null until three have ended, or when none remain."""
+        remaining = self._header.planned - len(self._finished)
+        if len(self._here_s) < 3 or remaining <= 0:
+            return None
+        return statistics.median(self._here_s) * remaining / max(1, self._header.workers)
+
+    def _best(self) -> Text | None:
+        """The best so far against real images alone, by the first objective."""
+        if not self._header.objectives:
+            return None
+        name, direction = self._header.objectives[0]
+        now = standing(self._finished, name, direction)
+        if now.best is None and now.baseline is None:
+            return None
+        line = Text(f"{name}: ")
+        if now.best is not None:
+            params = next(asked.params for asked, _ in self._finished if asked.trial == now.best.trial)
+            line.append(f"best {now.best.value:.3f} (#{now.best.trial} {describe(params)})  ", style="bold")
+        if now.baseline is not None:
+            line.append(f"real only {now.baseline.value:.3f} (#{now.baseline.trial})  ")
+        if (gain := now.gain()) is not None:
+            line.append(f"{gain:+.3f}", style="green" if gain > 0 else "yellow")
+        return line
+
+
+def clock(seconds: float) -> str:
+    """Writes seconds as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _stage(progress: Progress | None) -> str:
+    if progress is None:
+        return ""
+    return progress.stage + ("" if progress.kimg is None else f" {progress.kimg:.1f} kimg")
