@@ -1,0 +1,83 @@
+"""What a network costs to keep and to run: parameters, multiply-adds, time for one image, memory. Called by the generator and inspector stages."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+GIB = float(2**30)
+
+
+def parameters_m(network: nn.Module) -> float:
+    """Counts the trainable parameters, in millions."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad) / 1e6
+
+
+def multiply_adds_g(network: Callable[[Tensor], Any], shape: tuple[int, ...], device: str) -> float:
+    """Counts the multiply-adds of convolutions and matrix products for one input, in thousands of millions.
+
+    Args:
+        network: in evaluation mode.
+        shape: shape of one input, without the batch.
+        device: where the network lies.
+    """
+    # Not inference mode: the counter does not see the operations inside of it.
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, *shape, device=device))
+    # The counter counts a multiply-add as two operations.
+    return counter.get_total_flops() / 2e9
+
+
+@torch.inference_mode()
+def ms_per_image(network: Callable[[Tensor], Any], shape: tuple[int, ...], device: str, *, repeats: int = 15) -> float:
+    """Measures the median time for one input alone, in milliseconds, on this machine and with its present load.
+
+    Args:
+        network: in evaluation mode.
+        shape: shape of one input, without the batch.
+        device: where the network lies.
+        repeats: timed runs, after three that warm up.
+    """
+    x = torch.zeros(1, *shape, device=device)
+    times = []
+    for _ in range(3 + repeats):
+        started = time.perf_counter()
+        network(x)
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[3:]) * 1e3
+
+
+class PeakMemory:
+    """Follows the most memory held since it was made: what torch allocated on a CUDA device, else what the process holds.
+
+    On the CPU it knows the moments at which `sample` was called; a warm process that worked on other trials before counts from zero again.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.cuda = torch.device(device) if torch.device(device).type == "cuda" else None
+        if self.cuda is not None:
+            torch.cuda.reset_peak_memory_stats(self.cuda)
+        self.gib = 0.0
+        self.sample()
+
+    def sample(self) -> None:
+        """Looks at the memory held now."""
+        held = torch.cuda.max_memory_allocated(self.cuda) if self.cuda is not None else _resident_bytes()
+        self.gib = max(self.gib, held / GIB)
+
+
+def _resident_bytes() -> int:
+    """Gives what the process holds now; where the system does not say, the most it has ever held."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
