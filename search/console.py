@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.records import Asked, Record
+from reports.run import Trial, show
 from search.status import describe, standing
 from trainables.progress import Progress
 
@@ -137,12 +138,12 @@ class Console:
             for number, running in sorted(self._running.items()):
                 parent = "" if running.asked.parent is None else f" of #{running.asked.parent}"
                 seconds = time.monotonic() - running.since_s
-                table.add_row(f"#{number}", f"{running.asked.move}{parent}", describe(running.asked.params), _stage(running.progress), clock(seconds))
+                table.add_row(f"#{number}", f"{running.asked.move}{parent}", describe(running.asked), _stage(running.progress), clock(seconds))
             outer.add_row(table)
             return outer
 
     def _counts(self) -> Text:
-        states = [record.state for _, record in self._finished]
+        states: list[str] = [record.state for _, record in self._finished]
         parts = [f"[{len(states):>3}/{self._header.planned}]"]
         for state, word in (("complete", "done"), ("pruned", "pruned"), ("failed", "failed")):
             if state == "complete" or state in states:
@@ -168,17 +169,16 @@ class Console:
         if not self._header.objectives:
             return None
         name, direction = self._header.objectives[0]
-        now = standing(self._finished, name, direction)
+        now = standing((Trial(asked, record) for asked, record in self._finished), name, direction)
         if now.best is None and now.baseline is None:
             return None
         line = Text(f"{name}: ")
         if now.best is not None:
-            params = next(asked.params for asked, _ in self._finished if asked.trial == now.best.trial)
-            line.append(f"best {now.best.value:.3f} (#{now.best.trial} {describe(params)})  ", style="bold")
+            line.append(f"best {show(now.best.score(name), name)} (#{now.best.number} {describe(now.best.asked)})  ", style="bold")
         if now.baseline is not None:
-            line.append(f"real only {now.baseline.value:.3f} (#{now.baseline.trial})  ")
-        if (gain := now.gain()) is not None:
-            line.append(f"{gain:+.3f}", style="green" if gain > 0 else "yellow")
+            line.append(f"real only {show(now.baseline.score(name), name)} (#{now.baseline.number})  ")
+        if (gain := now.gain) is not None:
+            line.append(f"gain {gain:+.3f}", style="green" if gain > 0 else "yellow")
         return line
 
 

@@ -1,82 +1,102 @@
-"""Where a run stands, from its records alone: counts, the best so far, the real-only baseline. For the console, `status` and `runs`."""
+"""Where a run stands, from its files alone: counts, the best so far, the real-only baseline. For the console, `status` and `runs`."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from reports.records import Asked, Record, read_record, trial_folder, trial_numbers
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Leader:
-    """A finished trial and its value of one objective."""
-
-    trial: int
-    value: float
+from reports.records import Asked
+from reports.run import Run, Trial, better, read_run
+from search.lease import holder, is_alive
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """The best trial with synthetic images beside the best on real images alone, by one objective on validation."""
 
-    best: Leader | None
-    baseline: Leader | None
-    maximize: bool
+    score: str
+    direction: str
+    best: Trial | None
+    baseline: Trial | None
 
+    @property
     def gain(self) -> float | None:
-        """Gives by how much the best is better than the baseline, positive where it is; null until there are both."""
-        if self.best is None or self.baseline is None:
+        """By how much the best is better than the baseline, positive where it is; null until there are both."""
+        values = [trial.score(self.score) for trial in (self.best, self.baseline) if trial is not None]
+        if len(values) < 2 or values[0] is None or values[1] is None:
             return None
-        gain = self.best.value - self.baseline.value
-        return gain if self.maximize else -gain
+        return better(values[0], self.direction) - better(values[1], self.direction)
 
 
-def standing(finished: Iterable[tuple[Asked, Record]], objective: str, direction: str) -> Standing:
+def standing(trials: Iterable[Trial], score: str, direction: str) -> Standing:
     """Compares the finished trials of a run by one objective.
 
-    Trials of the confirmation enter neither side: they repeat settings under other seeds, so that their luck would count twice.
+    Trials of the confirmation enter neither side: they repeat settings under other seeds, so that luck would count twice.
     """
-    maximize = direction == "maximize"
-    sides: dict[bool, Leader | None] = {True: None, False: None}
-    for asked, record in finished:
-        value = record.scores.get(objective)
-        if record.state != "complete" or value is None or asked.move == "confirm":
+    leaders: dict[bool, Trial] = {}
+    values: dict[bool, float] = {}
+    for trial in trials:
+        value = trial.score(score)
+        if value is None or not trial.searched:
             continue
-        is_baseline = asked.move == "baseline"
-        leader = sides[is_baseline]
-        if leader is None or (value > leader.value if maximize else value < leader.value):
-            sides[is_baseline] = Leader(trial=asked.trial, value=value)
-    return Standing(best=sides[False], baseline=sides[True], maximize=maximize)
+        real_only = trial.family is None
+        if real_only not in values or better(value, direction) > better(values[real_only], direction):
+            leaders[real_only], values[real_only] = trial, value
+    return Standing(score=score, direction=direction, best=leaders.get(False), baseline=leaders.get(True))
 
 
-def read_trials(run: Path) -> tuple[list[tuple[Asked, Record]], list[Asked]]:
-    """Reads the finished trials of a run, and those that were asked and have not finished."""
-    finished, unfinished = [], []
-    for trial in trial_numbers(run):
-        folder = trial_folder(run, trial)
-        asked = read_record(folder, Asked)
-        if asked is None:
-            continue
-        record = read_record(folder, Record)
-        if record is None:
-            unfinished.append(asked)
-        else:
-            finished.append((asked, record))
-    return finished, unfinished
-
-
-def describe(params: Mapping[str, Any]) -> str:
+def describe(asked: Asked) -> str:
     """Says in a few words what a trial tries: its baseline, or generator, amount and inspector."""
-    inspector = str(params.get("inspector.kind", "?"))
-    if (family := params.get("generator.family")) is None:
-        return f"real only, {params.get('baseline', 'plain')} + {inspector}"
-    amounts = [f"{name.rpartition('.')[2]} {value:g}" for name, value in params.items() if _is_amount(name, value)]
-    kimg = params.get("generator.kimg")
-    parts = [str(family) + (f" {kimg:g} kimg" if isinstance(kimg, int | float) else ""), *amounts, inspector]
-    return " + ".join(parts)
+    inspector = asked.recipe["inspector"]["kind"]
+    if (generator := asked.recipe.get("generator")) is None:
+        return f"real only ({asked.params.get('baseline', 'plain')}) + {inspector}"
+    amount = asked.recipe["synthesis"]["amount"]
+    how_many = {
+        "fraction": f"{100 * amount['value']:.0f} % synthetic",
+        "per_class": f"{amount['value']:.0f} a class",
+        "multiple": f"{amount['value']:g} x real",
+        "top_up_to": f"up to {amount['value']:.0f} a class",
+        "balance": "balanced",
+    }[amount["kind"]]
+    return f"{generator['family']} {generator['kimg']:g} kimg, {how_many}, {inspector}"
 
 
-def _is_amount(name: str, value: Any) -> bool:
-    kinds = ("fraction", "per_class", "multiple", "top_up_to", "balance")
-    return name.startswith("synthesis.") and name.rpartition(".")[2] in kinds and isinstance(value, int | float)
+def summarize(folder: Path) -> dict[str, Any]:
+    """Says where a run stands as plain data, the shape of `status --json`.
+
+    Raises:
+        RecordError: the folder is no run, or a file in it is damaged.
+        RunError: its lease is damaged.
+    """
+    run = read_run(folder)
+    driver = holder(folder)
+    alive = driver is not None and is_alive(driver, time.time())
+    states = [trial.state for trial in run.trials]
+    score, direction = next(iter(run.objectives.items()))
+    now = standing(run.trials, score, direction)
+    return {
+        "run": str(folder),
+        "study": run.name,
+        "state": "running" if alive else _ended(run),
+        "driver": {"pid": driver.pid, "host": driver.host} if driver is not None and alive else None,
+        "planned": run.wanted,
+        "trials": {state: states.count(state) for state in ("complete", "pruned", "failed", "running")},
+        "objectives": dict(run.objectives),
+        "best": _leader(now.best, score),
+        "baseline": _leader(now.baseline, score),
+        "gain": now.gain,
+        "failures": [
+            f"#{t.number} {t.record.failure}: {t.record.message or ''}".rstrip(": ") for t in run.trials if t.record and t.record.state == "failed"
+        ],
+        "report": str(folder / "report.html") if (folder / "report.html").exists() else None,
+    }
+
+
+def _ended(run: Run) -> str:
+    """Tells a run that has done what it was asked from one that was interrupted."""
+    finished = [trial for trial in run.trials if trial.record is not None]
+    searched = sum(trial.searched for trial in finished)
+    return "finished" if len(finished) == len(run.trials) and run.wanted is not None and searched >= run.wanted else "interrupted"
+
+
+def _leader(trial: Trial | None, score: str) -> dict[str, Any] | None:
+    return None if trial is None else {"trial": trial.number, "what": describe(trial.asked), "score": score, "value": trial.score(score)}
