@@ -275,7 +275,8 @@ def _match(choices: Sequence[Scalar], value: Any) -> Scalar:
     for choice in choices:
         if isinstance(choice, bool) == isinstance(value, bool) and choice == value:
             return choice
-    raise SpaceError(("", f"{value!r} is not one of {', '.join(map(_say, choices))}" + (f"; {nearest(value, choices)}" if isinstance(value, str) else "")))
+    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
+    raise SpaceError(("", f"{value!r} is not one of {', '.join(map(_say, choices))}" + (f"; did you mean {near[0]}?" if near else "")))
 
 
 def _ends(wanted: Mapping[str, Any], low: float, high: float) -> tuple[Any, Any]:
@@ -305,7 +306,7 @@ def _listed(values: list[Scalar], domain: Any) -> Domain:
     if domain.default in values:
         return Categorical(choices=tuple(values), default=domain.default, source=domain.source)
     numeric = isinstance(domain, Float | Int)
-    default = min(values, key=lambda value: abs(value - domain.default)) if numeric else values[0]  # type: ignore[operator]
+    default = min(values, key=lambda value: abs(value - domain.default)) if numeric else values[0]
     return Categorical(choices=tuple(values), default=default, source="study")
 
 

@@ -1,0 +1,245 @@
+"""The study file: what is searched, in what data, for which scores, with which means. Typed, strict, every complaint with its line.
+
+`search.study_file` reads and checks it; `search.recipes` turns a study and a suggestion into the recipe of one trial.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from spaces.domains import Choice, nearest
+from spaces.space import Space
+from trainables.datasets.settings import DataSettings
+from trainables.errors import SettingsError
+from trainables.scores.names import EXTRACTORS, PER_CLASS, Direction, distance_names, full_name, score_names
+from trainables.settings import to_plain
+
+
+class StudyError(Exception):
+    """A study file that cannot be run, or not any more: every problem with its file:line and its cure."""
+
+
+Baseline = Literal["plain", "oversample", "undersample", "augment"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """One number that the search improves."""
+
+    score: str
+    """Name of a validation score or of a cost; `val_kid` and `val_frechet` mean those of the study's extractor."""
+    direction: Direction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreSettings:
+    """Which features the distances between image sets are measured in."""
+
+    extractor: Literal["auto", "inception", "inspector", "random"] = "auto"
+    """auto takes inception where its weights can be had, otherwise inspector; resolved once, when the study starts."""
+    inception_weights: str | None = None
+    """Path of the standard Inception weights (weights-inception-2015-12-05-6726825d.pth)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfirmSettings:
+    """The end of a study: the best trials and the baselines again, with fresh seeds, on the test split."""
+
+    top: int = 3
+    """Trials of the front that are confirmed, beside the best baseline of each inspector; 0 confirms none."""
+    seeds: int = 3
+    """Replicates of each."""
+    retrain_generator: bool = False
+    """True trains the generator anew for every replicate; False changes the inspector's seed alone."""
+
+    def __post_init__(self) -> None:
+        if self.top < 0 or self.seeds < 1:
+            raise SettingsError("top must be 0 or more, seeds 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSettings:
+    """How much is tried, and in which order."""
+
+    trials: int = 40
+    """Trials in all, baselines included, the confirmations at the end not."""
+    marks: tuple[float, ...] = (20.0,)
+    """Budgets of a generator in kimg (thousands of real training images shown); new configurations start at the lowest."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """Who suggests once baselines, paper settings and `try` are through."""
+    baselines: tuple[Baseline, ...] = ("plain", "oversample", "undersample", "augment")
+    """Trials on real images alone that come first, for every inspector; `plain` is always among them."""
+    paper_settings: bool = True
+    """Whether each family's paper settings are tried before anything else is suggested."""
+    tries: tuple[Mapping[str, Any], ...] = ()
+    """The user's own points, tried next; `search.try` in the file. Settings that are left out take their defaults."""
+    confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise SettingsError(f"trials: {self.trials} is fewer than 1")
+        if not self.marks or min(self.marks) <= 0 or len(set(self.marks)) != len(self.marks):
+            raise SettingsError("marks: expected different numbers above 0, in kimg, for example [5, 20]")
+        if len(set(self.baselines)) != len(self.baselines) or self.baselines[:1] != ("plain",):
+            raise SettingsError("baselines: expected plain first, then any of oversample, undersample, augment, each once")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """With what it runs. Of these only precision changes a number."""
+
+    workers: int | Literal["auto"] = "auto"
+    """Trials at a time."""
+    cpus_per_trial: int | Literal["auto"] = "auto"
+    """Processors, and threads, of each trial."""
+    gpus_per_trial: float | Literal["auto"] = "auto"
+    """Share of a GPU for each trial."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto takes bf16 where the device is good at it; resolved once, when the study starts."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "cpus_per_trial"):
+            if (count := getattr(self, name)) != "auto" and count < 1:
+                raise SettingsError(f"{name}: {count} is fewer than 1")
+        if self.gpus_per_trial != "auto" and self.gpus_per_trial < 0:
+            raise SettingsError(f"gpus_per_trial: {self.gpus_per_trial} is below 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Storage:
+    """Where things are kept."""
+
+    runs: str = "runs"
+    """Folder of the runs, each in a folder named like its study."""
+    store: str = "store"
+    """Results of stages, shared between studies: a folder, or a URI of any pyarrow file system."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """What was decided once, when the study started."""
+
+    extractor: Literal["inception", "inspector", "random"]
+    precision: Literal["fp32", "bf16"]
+    fingerprint: str
+    """Content hash of the data set."""
+    inception_weights: str | None = None
+    """Path of the weights, with `inception`."""
+    weights_hash: str | None = None
+    """SHA-256 of those weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """A study, checked."""
+
+    name: str
+    """Name of the run's folder."""
+    seed: int = 0
+    """Every random number of the study descends from it."""
+    data: DataSettings
+    space: Space
+    """What may vary, narrowed."""
+    objectives: tuple[Objective, ...]
+    scores: ScoreSettings = field(default_factory=ScoreSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    resources: Resources = field(default_factory=Resources)
+    storage: Storage = field(default_factory=Storage)
+    resolved: Resolved | None = None
+    """None until the study starts."""
+
+    @property
+    def run_folder(self) -> Path:
+        """Folder of the study's run."""
+        return Path(self.storage.runs) / self.name
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the generator families in the study."""
+        return _options(self.space, "generator.family")
+
+    @property
+    def inspectors(self) -> tuple[str, ...]:
+        """Names of the inspectors in the study, the first being the one whose features and confidences are used."""
+        return _options(self.space, "inspector.kind")
+
+    def resolve(self, resolved: Resolved) -> "Study":
+        """Gives the study with what was decided at its start, its objectives under their full names.
+
+        Raises:
+            StudyError: an objective is measured with another extractor than the resolved one.
+        """
+        objectives = tuple(replace(item, score=full_name(item.score, resolved.extractor)) for item in self.objectives)
+        problems = [text for item in objectives if (text := objective_problem(item.score, item.direction, (resolved.extractor,)))]
+        if problems:
+            raise StudyError("\n".join(f"objectives: {text}" for text in problems))
+        return replace(self, objectives=objectives, resolved=resolved)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Writes the study as the plain data of a study file, complete."""
+        search = to_plain(self.search)
+        search["try"] = search.pop("tries")
+        return {
+            "study": self.name,
+            "seed": self.seed,
+            "data": to_plain(self.data),
+            "space": self.space.to_plain(),
+            "objectives": {item.score: item.direction for item in self.objectives},
+            "scores": to_plain(self.scores),
+            "search": search,
+            "resources": to_plain(self.resources),
+            "storage": to_plain(self.storage),
+            "resolved": to_plain(self.resolved),
+        }
+
+    def to_yaml(self) -> str:
+        """Writes the study as a study file: the resolved copy that lies beside a run, which can be run itself."""
+        return yaml.safe_dump(self.to_plain(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def possible_extractors(scores: ScoreSettings) -> tuple[str, ...]:
+    """Lists the extractors that a study may end up with."""
+    return EXTRACTORS if scores.extractor == "auto" else (scores.extractor,)
+
+
+def objective_problem(score: str, direction: str | None, extractors: Sequence[str]) -> str | None:
+    """Says what is wrong with an objective; None where nothing is.
+
+    Args:
+        score: the name as given; a score of one class ends in `.<class>`, and the classes are not known here.
+        direction: the direction as given, or None to take the score's own.
+        extractors: what the study may measure with.
+    """
+    base, dot, _ = score.partition(".")
+    if base.startswith("test_"):
+        return f"{score}: the test split is read once, at the study's end; the search may use {base.replace('test_', 'val_', 1)}{dot} only"
+    known: dict[str, Direction] = {"val_kid": "minimize", "val_frechet": "minimize"}
+    for extractor in extractors:
+        known |= score_names(extractor, classes=("*",))
+    known |= {name.removesuffix(".*"): way for name, way in known.items() if name.endswith(".*")} if dot else {}
+    if dot and base not in {f"val_{name}" for name in (*PER_CLASS, "kid", "frechet", *(n for e in extractors for n in distance_names(e)))}:
+        return f"{score}: {base} is not measured class by class"
+    if base not in known:
+        measured = [f"val_{name}" for extractor in EXTRACTORS for name in distance_names(extractor)]
+        if base in measured:
+            return f"{score}: measured only where scores.extractor is {base.rpartition('_')[2] if base != 'val_fid' else 'inception'}"
+        return f"{score}: no such score; {nearest(base, [name for name in known if '*' not in name])}"
+    if direction is not None and direction != known[base]:
+        return f"{score}: {direction!r} is not its direction; expected {known[base]}"
+    return None
+
+
+def direction_of(score: str) -> Direction:
+    """Gives the direction that is better for a score that `objective_problem` found nothing against."""
+    base = score.partition(".")[0]
+    names = {"val_kid": "minimize", "val_frechet": "minimize"} | {n: w for e in EXTRACTORS for n, w in score_names(e).items()}
+    return "minimize" if names.get(base) == "minimize" else "maximize"
+
+
+def _options(space: Space, name: str) -> tuple[str, ...]:
+    domain = space.tree[name]
+    assert isinstance(domain, Choice)
+    return tuple(str(option) for option in domain.options)

@@ -1,0 +1,257 @@
+"""Reads a study file into a `Study`, with every problem at once, and compares it with the one a run was begun with."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spaces.generators import GENERATOR_SPACES
+from spaces.inspectors import INSPECTOR_SPACES
+
+from search.document import DocumentError, read_document
+from search.study import (
+    Objective,
+    Resolved,
+    Resources,
+    ScoreSettings,
+    SearchSettings,
+    Storage,
+    Study,
+    StudyError,
+    direction_of,
+    objective_problem,
+    possible_extractors,
+)
+from spaces.domains import SpaceError, nearest
+from spaces.space import Space, flatten
+from spaces.whole import whole_space
+from trainables.datasets.settings import DataSettings
+from trainables.errors import SettingsError
+from trainables.scores.names import full_name
+from trainables.settings import from_plain
+
+SECTIONS = {"data": DataSettings, "scores": ScoreSettings, "search": SearchSettings, "resources": Resources, "storage": Storage, "resolved": Resolved}
+"""Sections that are plain settings."""
+NAMES = ("study", "seed", "data", "space", "objectives", "scores", "search", "resources", "storage", "resolved")
+
+# Studies that do not say otherwise vary the fraction alone: the other kinds say the same in other words.
+AMOUNT_KINDS = ("per_class", "multiple", "top_up_to", "fraction")
+
+
+def load_study(path: str | Path, sets: Sequence[str] = ()) -> Study:
+    """Reads a study file.
+
+    Args:
+        path: the file.
+        sets: overrides `a.b.c=value`, as given to `--set`.
+
+    Raises:
+        StudyError: the file cannot be read, or has problems; all of them, each with its place.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        cure = "`tundish init FOLDER` writes one for a folder of images; `tundish preset list` lists ready ones."
+        raise StudyError(f"{path}: no such study file.\n  {cure}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot be read ({error})") from error
+    return parse_study(text, str(path), sets)
+
+
+def parse_study(text: str, name: str, sets: Sequence[str] = ()) -> Study:
+    """Reads the text of a study file; `name` is what messages call it.
+
+    Raises:
+        StudyError: problems; all of them, each with its place.
+    """
+    try:
+        document = read_document(text, name, sets)
+    except DocumentError as error:
+        raise StudyError(str(error)) from error
+    problems: list[tuple[str, str]] = []
+    plain = document.plain
+    for key in plain:
+        if key not in NAMES:
+            problems.append((key, f"no such section; {nearest(key, NAMES)}"))
+    settings = {section: _section(section, kind, plain.get(section), problems) for section, kind in SECTIONS.items()}
+    name_, seed = _name_and_seed(plain, problems)
+    scores, search = settings["scores"] or ScoreSettings(), settings["search"] or SearchSettings()
+    space = _space(plain.get("space"), search.marks, settings["data"], problems)
+    objectives = _objectives(plain.get("objectives"), scores, problems)
+    if space is not None:
+        for i, point in enumerate(search.tries):
+            problems += [(f"search.try[{i}].{key}" if key else f"search.try[{i}]", text) for key, text in point_problems(space, point)]
+    if not problems:
+        assert space is not None and settings["data"] is not None
+        study = Study(
+            name=name_,
+            seed=seed,
+            data=settings["data"],
+            space=space,
+            objectives=objectives,
+            scores=scores,
+            search=search,
+            resources=settings["resources"],
+            storage=settings["storage"],
+            resolved=settings["resolved"],
+        )
+        baselines = len(study.inspectors) * len(search.baselines)
+        if search.trials > baselines:
+            return study
+        problems.append(("search.trials", f"{search.trials} leaves nothing to search: the baselines alone are {baselines}"))
+    raise StudyError("\n".join(f"{document.where(dotted)}: {dotted}: {text}" for dotted, text in dict.fromkeys(problems)))
+
+
+def point_problems(space: Space, point: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Says what is wrong with a point of `search.try`: settings that are unknown, out of the study's range, or do not apply."""
+    try:
+        space.defaults(dict(flatten(point, space.names())))
+    except SpaceError as error:
+        return list(error.problems)
+    return []
+
+
+def _section(section: str, kind: type, given: Any, problems: list[tuple[str, str]]) -> Any:
+    """Reads one section of plain settings; None where it has problems, or is `resolved` and absent."""
+    if given is None:
+        return None if kind is Resolved else kind()
+    if not isinstance(given, Mapping):
+        problems.append((section, f"expected settings with values, found {given!r}"))
+        return None
+    if kind is SearchSettings:
+        given = {("tries" if key == "try" else key): value for key, value in given.items() if key != "tries"} | (
+            {"tries (write try)": given["tries"]} if "tries" in given else {}
+        )
+    try:
+        return from_plain(kind, given, where=section)
+    except SettingsError as error:
+        problems += [_dotted(line) for line in str(error).replace("search.tries", "search.try").splitlines()]
+        return None
+
+
+def _dotted(line: str) -> tuple[str, str]:
+    """Splits a message `a.b: c: text` of the settings into the whole dotted name and the text."""
+    parts = line.split(": ")
+    dotted = parts[0]
+    for i, part in enumerate(parts[1:-1], start=1):
+        if not re.fullmatch(r"[a-z_]+", part):
+            return dotted, ": ".join(parts[i:])
+        dotted = f"{dotted}.{part}"
+    return dotted, parts[-1]
+
+
+def _name_and_seed(plain: Mapping[str, Any], problems: list[tuple[str, str]]) -> tuple[str, int]:
+    name, seed = plain.get("study"), plain.get("seed", 0)
+    if name is None:
+        problems.append(("study", "missing: the name of the study, and of its run's folder"))
+    elif not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        problems.append(("study", f"{name!r} is not a name of letters, digits, dots, dashes and underscores"))
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        problems.append(("seed", f"{seed!r} is not a whole number, 0 or more"))
+    return str(name), seed if isinstance(seed, int) else 0
+
+
+def _space(given: Any, marks: Sequence[float], data: DataSettings | None, problems: list[tuple[str, str]]) -> Space | None:
+    """Narrows the whole space by the study's section and by what goes without saying."""
+    whole = whole_space(GENERATOR_SPACES, INSPECTOR_SPACES, marks)
+    if given is not None and not isinstance(given, Mapping):
+        problems.append(("space", f"expected settings with ranges, found {given!r}"))
+        return None
+    wanted = dict(flatten(given or {}, whole.names()))
+    if "synthesis.amount" not in wanted:
+        named = [kind for kind in AMOUNT_KINDS if f"synthesis.{kind}" in wanted]
+        wanted["synthesis.amount"] = named or ["fraction"]
+    try:
+        return whole.narrow(wanted)
+    except SpaceError as error:
+        problems += [(f"space.{name}", text) for name, text in error.problems]
+        return None
+
+
+def _objectives(given: Any, scores: ScoreSettings, problems: list[tuple[str, str]]) -> tuple[Objective, ...]:
+    """Reads `{score: direction}`, a list of scores, or a list of `{score, direction}`."""
+    extractors = possible_extractors(scores)
+    pairs: list[tuple[str, Any, Any]]
+    if given is None:
+        pairs = [("", "val_macro_f1", None), ("", "val_kid", None)]
+    elif isinstance(given, Mapping):
+        pairs = [(f".{score}", score, direction) for score, direction in given.items()]
+    elif isinstance(given, list):
+        pairs = []
+        for i, item in enumerate(given):
+            if isinstance(item, Mapping) and set(item) <= {"score", "direction"} and "score" in item:
+                pairs.append((f"[{i}]", item["score"], item.get("direction")))
+            else:
+                pairs.append((f"[{i}]", item, None))
+    else:
+        pairs = [("", given, None)]
+    if not pairs:
+        problems.append(("objectives", "expected at least one score, for example val_macro_f1: maximize"))
+    found = []
+    for place, score, direction in pairs:
+        if not isinstance(score, str):
+            problems.append((f"objectives{place}", f"{score!r} is not the name of a score"))
+        elif direction not in (None, "maximize", "minimize"):
+            near = difflib.get_close_matches(str(direction), ["maximize", "minimize"], n=1)
+            problems.append((f"objectives{place}", f"{direction!r} is not maximize or minimize" + (f"; did you mean {near[0]}?" if near else "")))
+        elif text := objective_problem(score, direction, extractors):
+            problems.append((f"objectives{place}", text))
+        else:
+            full = full_name(score, extractors[0]) if len(extractors) == 1 else score
+            found.append(Objective(score=full, direction=direction_of(score)))
+    names = [item.score for item in found]
+    problems += [("objectives", f"{name} is given twice") for name in dict.fromkeys(names) if names.count(name) > 1]
+    return tuple(found)
+
+
+# These change where and how fast a study runs, not what it finds.
+FREE = ("resources.workers", "resources.cpus_per_trial", "resources.gpus_per_trial", "storage.runs", "storage.store", "scores.inception_weights")
+
+
+def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
+    """Checks that a study file is still the one its run was begun with, and gives the study to go on with.
+
+    Workers, processors, GPUs and folders may change freely; `search.trials` may grow where `extend` says so; all else is refused, because numbers of
+    one study must be comparable.
+
+    Args:
+        saved: read from `study.yaml` in the run's folder.
+        now: read from the study file.
+        extend: True lets `search.trials` grow.
+
+    Raises:
+        StudyError: something else changed, or it shrank; names each change.
+    """
+    before, after = _flat(saved.to_plain()), _flat(_settled(saved, now).to_plain())
+    compared = [name for name in dict.fromkeys([*before, *after]) if name not in FREE and not name.startswith("resolved")]
+    changes = [name for name in compared if before.get(name) != after.get(name)]
+    grown = now.search.trials > saved.search.trials
+    lines = [f"  {name}: {_say(before, name)} -> {_say(after, name)}" for name in changes if not (name == "search.trials" and grown and extend)]
+    if lines:
+        only_growth = changes == ["search.trials"] and grown
+        cure = (
+            "Give --extend to go on with more trials."
+            if only_growth
+            else "Undo the change to continue, or start another run: --name NAME keeps both, --fresh begins this one anew."
+        )
+        raise StudyError(f"{saved.run_folder}: the study file was changed since this run began:\n" + "\n".join(lines) + f"\n{cure}")
+    resources = replace(now.resources, precision=saved.resources.precision)
+    return replace(saved, search=replace(saved.search, trials=now.search.trials), resources=resources, storage=now.storage)
+
+
+def _settled(saved: Study, now: Study) -> Study:
+    """Gives the study as it would stand had it been resolved as the saved one was."""
+    return now.resolve(saved.resolved) if saved.resolved is not None else now
+
+
+def _flat(plain: Any, prefix: str = "") -> dict[str, Any]:
+    """Lists plain data by dotted name."""
+    if isinstance(plain, Mapping) and plain:
+        return {name: value for key, item in plain.items() for name, value in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()}
+    return {prefix: plain}
+
+
+def _say(plain: Mapping[str, Any], name: str) -> str:
+    return str(plain[name]) if name in plain else "absent"

@@ -1,0 +1,28 @@
+"""How many synthetic images stand beside the real ones, how they are drawn, and which are let through."""
+
+from spaces.domains import Choice, Float, Int
+from spaces.space import Tree
+
+SYNTHESIS: Tree = {
+    "amount": Choice(
+        options={
+            "fraction": {"fraction": Float(low=0.0, high=0.9, default=0.5, source="PE-GAN 0.81, Saiz best 0.38, SDG-GAN 0.76-0.95")},
+            "per_class": {"per_class": Int(low=1, high=5000, log=True, default=100, source="ours")},
+            "multiple": {"multiple": Float(low=0.05, high=20.0, log=True, default=1.0, source="ours")},
+            "top_up_to": {"top_up_to": Int(low=2, high=10000, log=True, default=200, source="ours")},
+            "balance": {},
+        },
+        default="fraction",
+        source="g/(g+r) of the training split, per class",
+    ),
+    "truncation": Float(low=0.5, high=1.0, default=1.0, source="StyleGAN2"),
+    "filter": Choice(
+        options={
+            "none": {},
+            "confidence": {"min_confidence": Float(low=0.0, high=0.95, default=0.5, source="ours")},
+        },
+        default="none",
+        source="the papers use every image",
+    ),
+}
+"""Settings of the synthesis stage. An amount's number is named like its kind: `synthesis.fraction`, `synthesis.per_class`, ..."""

@@ -1,0 +1,32 @@
+"""The whole space of a trial, put together from the families, the inspectors and the synthesis settings. Studies narrow it."""
+
+from collections.abc import Mapping, Sequence
+
+from spaces.domains import Categorical, Choice, Domain, Fixed
+from spaces.space import Space, Tree
+from spaces.synthesis import SYNTHESIS
+
+
+def whole_space(generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], marks: Sequence[float]) -> Space:
+    """Builds the space of a trial.
+
+    Args:
+        generators: settings of each family by its name.
+        inspectors: settings of each inspector by its kind.
+        marks: budgets a generator may be trained for, in kimg; the search starts at the lowest.
+    """
+    ordered = tuple(sorted(marks))
+    mark: Domain = Fixed(default=ordered[0], source="search.marks")
+    if len(ordered) > 1:
+        mark = Categorical(choices=ordered, default=ordered[0], source="search.marks")
+    tree: dict[str, Domain] = {
+        "generator.family": Choice(options=_options(generators), default=next(iter(generators))),
+        "generator.kimg": mark,
+        **{f"synthesis.{name}": domain for name, domain in SYNTHESIS.items()},
+        "inspector.kind": Choice(options=_options(inspectors), default=next(iter(inspectors))),
+    }
+    return Space(tree)
+
+
+def _options(spaces: Mapping[str, Tree]) -> dict[str | int | float | bool | None, Tree]:
+    return {name: {f"{name}.{setting}": domain for setting, domain in tree.items()} for name, tree in spaces.items()}
