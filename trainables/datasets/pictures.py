@@ -1,0 +1,112 @@
+"""Decoding and fitting of image files: 8-bit pictures and masks in, square arrays out. Called by loaders, the survey and cropping."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from trainables.errors import DatasetError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+"""File name endings of images, in lower case."""
+
+MASK_COVER = 0.25
+"""A pixel of a shrunken mask is defect where at least this share of it was: half would lose thin scratches."""
+
+_COLOUR_MODES = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB", "RGBX", "RGBa")
+_GREY_MODES = ("1", "L", "LA", "La")
+
+
+def is_image(path: Path) -> bool:
+    """Tells an image by its name; hidden files (`.DS_Store`, `._x.png`) are none."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _open(path: Path) -> Image.Image:
+    """Decodes a file fully, so that damage shows here.
+
+    Raises:
+        DatasetError: with the reason and the cure.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise DatasetError(f"{path}: empty file (0 bytes)")
+        with Image.open(path) as image:
+            if _bits(image) > 8:
+                raise DatasetError(f"{path}: {_bits(image)} bits per channel, expected 8")
+            image.load()
+            return image.copy()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not an image, or a damaged one" if isinstance(error, Image.UnidentifiedImageError) else str(error) or type(error).__name__
+        raise DatasetError(f"{path}: cannot be read ({reason})") from error
+
+
+def _bits(image: Image.Image) -> int:
+    """Gives the bits per channel; Pillow itself turns 16-bit colour into 8 bits without a word."""
+    if image.mode.startswith(("I", "F")):
+        return 16 if "16" in image.mode or image.format == "PNG" else 32
+    if image.format == "PNG":
+        raw_modes = [str(tile[3]) for tile in getattr(image, "tile", ())]
+        return 16 if any(";16" in mode for mode in raw_modes) else 8
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(258, (8,)))  # type: ignore[attr-defined]
+    return 8
+
+
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+    """Reads an image as (H, W) grey, or (H, W, 3) where the file is in colour.
+
+    Raises:
+        DatasetError: the file is missing, empty, damaged or of more than 8 bits.
+    """
+    image = _open(path)
+    if image.mode in _GREY_MODES:
+        return np.asarray(image.convert("L"))
+    if image.mode in _COLOUR_MODES:
+        return np.asarray(image.convert("RGB"))
+    raise DatasetError(f"{path}: pixels of mode {image.mode}, expected 8-bit grey or colour")
+
+
+def read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    """Reads a mask as (H, W), true on defects.
+
+    Masks with values up to 255 have soft edges, so they are cut at half; masks with few small values hold class numbers, and any is a defect.
+
+    Raises:
+        DatasetError: the file cannot be read.
+    """
+    image = _open(path)
+    values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("L")).astype(np.uint8)
+    return values > (127 if values.max(initial=0) > 127 else 0)
+
+
+def is_coloured(pixels: npt.NDArray[np.uint8]) -> bool:
+    """Tells whether channels differ by more than the rounding of a JPEG."""
+    if pixels.ndim == 2:
+        return False
+    wide = pixels.astype(np.int16)
+    return bool(np.abs(wide - wide.mean(axis=2, keepdims=True)).max(initial=0) > 4)
+
+
+def fit(pixels: npt.NDArray[np.uint8], size_px: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Resizes a picture to (channels, size_px, size_px), antialiased bicubic; sides of unequal length are squeezed."""
+    image = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
+    if image.size != (size_px, size_px):
+        image = image.resize((size_px, size_px), Image.Resampling.BICUBIC)
+    array = np.asarray(image)
+    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def fit_mask(mask: npt.NDArray[np.bool_], size_px: int) -> npt.NDArray[np.uint8]:
+    """Resizes a mask to (size_px, size_px) of 0 and 1; a defect never vanishes by shrinking."""
+    if mask.shape == (size_px, size_px):
+        return mask.astype(np.uint8)
+    cover = np.asarray(Image.fromarray(mask.astype(np.float32)).resize((size_px, size_px), Image.Resampling.BOX))
+    return (cover >= min(MASK_COVER, max(float(cover.max()), 1e-6))).astype(np.uint8)
+
+
+def thumbnail(pixels: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.float32]:
+    """Shrinks a picture to a grey (side_px, side_px) of 0..255, every pixel the mean of its area."""
+    image = Image.fromarray(pixels).convert("L").convert("F")
+    return np.asarray(image.resize((side_px, side_px), Image.Resampling.BOX), dtype=np.float32)

@@ -1,0 +1,96 @@
+"""One pass over every picture of a data set: what can be read, at the training size, with the facts that packing and checking need."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.datasets.groups import THUMBNAIL_PX, find_groups
+from trainables.datasets.listing import Listing, Problem, Sample
+from trainables.datasets.pictures import fit, fit_mask, is_coloured, thumbnail
+from trainables.errors import DatasetError
+
+EXAMPLES = 3
+"""Example paths that a problem names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Survey:
+    """The readable samples of a listing, in its order; arrays have one row for each."""
+
+    listing: Listing
+    samples: list[Sample]
+    images: npt.NDArray[np.uint8]
+    """(N, C, S, S)."""
+    masks: npt.NDArray[np.uint8]
+    """(N, S, S) of 0 and 1; zero where there is no mask."""
+    has_mask: npt.NDArray[np.bool_]
+    """Whether the defects of a sample are known pixel by pixel; a defect-free one's are."""
+    sizes: npt.NDArray[np.int64]
+    """(N, 2) height and width of the files in pixels."""
+    coloured: npt.NDArray[np.bool_]
+    """Whether channels differ."""
+    mask_share: npt.NDArray[np.float64]
+    """Share of the picture that its mask covers, at the file's own size; nan without a mask."""
+    hashes: list[str]
+    """SHA-256 of the decoded pixels."""
+    groups: npt.NDArray[np.int64]
+    """Near-copies and what the loader unites share a number."""
+    problems: list[Problem]
+    """Files that could not be read."""
+
+
+def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
+    """Reads every sample once. Unreadable ones are left out and become problems, so that all are told at once."""
+    samples: list[Sample] = []
+    shares: list[float] = []
+    failures: list[str] = []
+    images, masks, thumbnails, hashes, sizes, coloured = [], [], [], [], [], []
+    for sample in listing.samples:
+        try:
+            picture = listing.read(sample)
+        except DatasetError as error:
+            failures.append(str(error))
+            continue
+        samples.append(sample)
+        shares.append(float("nan") if picture.mask is None else float(picture.mask.mean()))
+        images.append(fit(picture.pixels, size_px, channels))
+        masks.append(np.zeros((size_px, size_px), np.uint8) if picture.mask is None else fit_mask(picture.mask, size_px))
+        thumbnails.append(thumbnail(picture.pixels, THUMBNAIL_PX))
+        hashes.append(hashlib.sha256(str(picture.pixels.shape).encode() + picture.pixels.tobytes()).hexdigest())
+        sizes.append(picture.pixels.shape[:2])
+        coloured.append(is_coloured(picture.pixels))
+    thumbs = np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL_PX, THUMBNAIL_PX), np.float32)
+    return Survey(
+        listing=listing,
+        samples=samples,
+        images=np.stack(images) if images else np.empty((0, channels, size_px, size_px), np.uint8),
+        masks=np.stack(masks) if masks else np.empty((0, size_px, size_px), np.uint8),
+        has_mask=~np.isnan(np.array(shares, dtype=np.float64)),
+        sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        coloured=np.array(coloured, dtype=bool),
+        mask_share=np.array(shares, dtype=np.float64),
+        hashes=hashes,
+        groups=find_groups(thumbs, hashes, [sample.group for sample in samples], search=not listing.independent),
+        problems=_unreadable(failures),
+    )
+
+
+def _unreadable(failures: list[str]) -> list[Problem]:
+    """Sorts what could not be read by its cure."""
+    kinds = {
+        "images of more than 8 bits per channel": (
+            "bits per channel",
+            "Convert them to 8 bits, for all images by one rule: the brightness must stay comparable.",
+        ),
+        "masks of another size than their images": ("mask of", "Export the masks anew, or remove them."),
+        "files that cannot be read as images": ("", "Remove them, or copy them anew from the source."),
+    }
+    problems = []
+    for what, (mark, cure) in kinds.items():
+        found = [failure for failure in failures if mark in failure]
+        failures = [failure for failure in failures if failure not in found]
+        if found:
+            problems.append(Problem(severity="error", what=what, where=tuple(found[:EXAMPLES]), count=len(found), cure=cure))
+    return problems
