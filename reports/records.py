@@ -2,11 +2,34 @@
 
 `search` writes these files, `reports` reads them:
 
+    runs/<study>/study.yaml              the resolved study file
+    runs/<study>/environment.json        what the whole run stands on; its keys are below
+    runs/<study>/backgrounds.webp        sheet of defect-free images, where a family uses them
     runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
     runs/<study>/trials/00012/record.json    Record, when it has finished
     runs/<study>/trials/00012/steps.jsonl    one step a line, while it runs: {"time_s", "unit", "stage", "kimg", "rung_score", "metrics"}
     runs/<study>/trials/00012/samples.webp   contact sheet, laid out as Record.samples says
     runs/<study>/trials/00012/error.txt      traceback of a failure
+
+`environment.json` is written once, when the run starts. Every key may be missing; the report then says "not recorded":
+
+    command         the line that started the run, and that repeats it
+    objectives      {score name: "maximize" | "minimize"}, aliases resolved; the first one is the headline
+    trials          how many trials the study asks for
+    seed            the study's seed
+    fingerprint     content hash of the data set
+    dataset         name of the data set
+    protocol        "strict" | "paper"
+    split_counts    {class: {"train": n, "val": n, "test": n}}, images
+    extractor       "inception" | "inspector" | "random"
+    extractor_hash  SHA-256 of its weights, where there are any
+    floor           {score name: value}: the distance between two halves of the real images
+    precision       "fp32" | "bf16"
+    device          what the stages ran on
+    versions        {package or program: version}
+    git             commit of the code
+    backgrounds     {"origin", "count", "columns", "tile_px"}: what backgrounds.webp shows
+    notes           sentences that every reader must see, such as that a published split leaks
 """
 
 import dataclasses
@@ -73,7 +96,9 @@ class Record:
     stages: list[Mapping[str, Any]] = field(default_factory=list)
     """unit, stage, cls, key, reused, seconds, device, peak_memory_gib."""
     samples: Mapping[str, Any] | None = None
-    """Layout of samples.webp: {"classes": [...], "columns": n, "tile_px": n, "rows": ["real", "synthetic", "nearest"]}; a class has one line of tiles per row kind."""
+    """Layout of samples.webp: {"classes": [...], "columns": n, "tile_px": n, "rows": ["real", "synthetic", "nearest"]}.
+
+    A class has one line of tiles per row kind."""
     attempts: int = 1
     started_s: float
     ended_s: float

@@ -1,0 +1,111 @@
+"""The trade-off: every trial in the plane of two objectives, with the front that none beats."""
+
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from reports.figures.style import Plot, Point, bare, colours, family_name, hover, scatter, symbols
+from reports.fronts import front
+from reports.run import Run, Trial, better, is_distance, label, show
+
+
+class Info(NamedTuple):
+    """The first two objectives of each trial; the page swaps in others where there are more."""
+
+    x: str
+    y: str
+    x_direction: str
+    y_direction: str
+    points: list[Point]
+    front: list[int]
+    """Trials on the front over all objectives, by number."""
+    line: list[tuple[float, float]]
+    """The front as a line from left to right; empty with more than two objectives, where it is no line."""
+    x_floor: float | None
+    y_floor: float | None
+
+
+def front_trials(run: Run) -> list[Trial]:
+    """Lists the trials that no other beats in all objectives."""
+    trials = run.scored()
+    values = [[-better(trial.score(name) or 0.0, direction) for name, direction in run.objectives.items()] for trial in trials]
+    return [trials[i] for i in front(values)]
+
+
+def info(run: Run) -> Info | None:
+    """Takes the second objective across and the first upwards; with one objective, the trial's time across."""
+    names = list(run.objectives)
+    y, x = names[0], names[1] if len(names) > 1 else "trial_s"
+    trials = [trial for trial in run.scored() if trial.score(x) is not None]
+    if not trials:
+        return None
+    points = []
+    for trial in trials:
+        told = [f"{label(name)}: {show(trial.score(name), name)}" for name in dict.fromkeys([*names, x])]
+        points.append(
+            Point(trial.number, trial.score(x) or 0.0, trial.score(y) or 0.0, family_name(trial), trial.inspector or "", hover(trial, told))
+        )
+    on = {trial.number for trial in front_trials(run)}
+    line = sorted((point.x, point.y) for point in points if point.trial in on) if len(names) == 2 else []
+    return Info(
+        x=x,
+        y=y,
+        x_direction=run.objectives.get(x, "minimize"),
+        y_direction=run.objectives[y],
+        points=points,
+        front=sorted(on),
+        line=line,
+        x_floor=run.floor(x) if is_distance(x) else None,
+        y_floor=run.floor(y) if is_distance(y) else None,
+    )
+
+
+def figure(info: Info) -> go.Figure:
+    """Draws the plane; points on the front have a ring."""
+    drawn = bare(height=480)
+    if info.line:
+        # The front of two objectives is a staircase: between two of its points nothing better was found than the worse of them.
+        shape = "hv" if info.x_direction == "minimize" else "vh"
+        drawn.add_trace(
+            go.Scatter(
+                x=[x for x, _ in info.line],
+                y=[y for _, y in info.line],
+                mode="lines",
+                line={"shape": shape, "width": 1.5, "color": "rgba(128,136,148,0.6)", "dash": "dot"},
+                name="front",
+                hoverinfo="skip",
+            )
+        )
+    on = [point for point in info.points if point.trial in info.front]
+    drawn.add_trace(
+        go.Scatter(
+            x=[point.x for point in on],
+            y=[point.y for point in on],
+            customdata=[point.trial for point in on],
+            mode="markers",
+            hoverinfo="skip",
+            name="on the front",
+            marker={"size": 18, "symbol": "circle-open", "color": "#D55E00", "line": {"width": 2}},
+        )
+    )
+    scatter(drawn, info.points, colours(point.family for point in info.points), symbols(point.inspector for point in info.points))
+    drawn.update_xaxes(title=_axis(info.x, info.x_direction))
+    drawn.update_yaxes(title=_axis(info.y, info.y_direction))
+    if info.x_floor is not None:
+        drawn.add_vline(info.x_floor, line={"dash": "dash", "width": 1, "color": "#8A929C"}, annotation_text="real vs real")
+    if info.y_floor is not None:
+        drawn.add_hline(info.y_floor, line={"dash": "dash", "width": 1, "color": "#8A929C"}, annotation_text="real vs real")
+    return drawn
+
+
+def _axis(score: str, direction: str) -> str:
+    return f"{label(score)} ({'more' if direction == 'maximize' else 'less'} is better)"
+
+
+PLOT = Plot(
+    title="The trade-off",
+    caption="Every finished trial. Rings mark the Pareto front: no trial is better in all objectives. Hover to see what a generator draws; "
+    "click for the whole trial.",
+    info=info,
+    figure=figure,
+)

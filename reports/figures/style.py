@@ -1,0 +1,105 @@
+"""What all plots share: a colour-blind palette, marker symbols, the bare layout, and the `Plot` that the registry names.
+
+Colours of text and grid are left out: the page sets them from its style sheet, so that light and dark both read well.
+"""
+
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from reports.run import Run, Trial
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#9A6FD0", "#A8A000")
+"""Okabe and Ito's colours, told apart with any common colour blindness; two others for their yellow and black, which would vanish in one theme."""
+REAL = "#8A929C"
+"""Grey of everything that used real images alone."""
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "hexagon", "pentagon")
+
+
+class Plot(NamedTuple):
+    """One plot of the report."""
+
+    title: str
+    caption: str
+    """How to read it."""
+    info: Callable[[Run], Any]
+    """Gives the plain data, or none where the run has nothing to show."""
+    figure: Callable[[Any], go.Figure]
+
+
+class Point(NamedTuple):
+    """A trial in a scatter plot."""
+
+    trial: int
+    x: float
+    y: float
+    family: str
+    """`real only` for baselines."""
+    inspector: str
+    hover: str
+
+
+def family_name(trial: Trial) -> str:
+    """Names the group a trial is coloured by."""
+    return trial.family or "real only"
+
+
+def colours(families: Iterable[str]) -> dict[str, str]:
+    """Gives each family its colour: the same in every plot of a run, since the order is that of the names."""
+    names = sorted(set(families) - {"real only"})
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)} | {"real only": REAL}
+
+
+def symbols(inspectors: Iterable[str]) -> dict[str, str]:
+    """Gives each inspector its marker."""
+    return {name: SYMBOLS[i % len(SYMBOLS)] for i, name in enumerate(sorted(set(inspectors)))}
+
+
+def hover(trial: Trial, lines: Iterable[str] = ()) -> str:
+    """Writes the hover text of a trial."""
+    return "<br>".join([f"<b>{escape(trial.title())}</b>", *(escape(line) for line in lines), f"<i>{escape(trial.asked.move)}</i>"])
+
+
+def scatter(figure: go.Figure, points: list[Point], shades: dict[str, str], marks: dict[str, str], **place: Any) -> None:
+    """Draws trials, a trace for each family and inspector; each point carries its trial's number for the page to act on."""
+    for family in sorted({point.family for point in points}, key=lambda name: (name == "real only", name)):
+        for inspector in sorted({point.inspector for point in points if point.family == family}):
+            mine = [point for point in points if (point.family, point.inspector) == (family, inspector)]
+            figure.add_trace(
+                go.Scatter(
+                    x=[point.x for point in mine],
+                    y=[point.y for point in mine],
+                    customdata=[point.trial for point in mine],
+                    text=[point.hover for point in mine],
+                    hovertemplate="%{text}<extra></extra>",
+                    mode="markers",
+                    name=f"{escape(family)} + {escape(inspector)}",
+                    legendgroup=f"{family} {inspector}",
+                    marker={
+                        "color": shades[family],
+                        "symbol": marks[inspector],
+                        "size": 10,
+                        "opacity": 0.9,
+                        "line": {"width": 1, "color": "rgba(255,255,255,0.7)"},
+                    },
+                ),
+                **place,
+            )
+
+
+def bare(height: int = 420, **layout: Any) -> go.Figure:
+    """Gives an empty figure with the house's layout."""
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 64, "r": 16, "t": 24, "b": 56},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hovermode="closest",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        **layout,
+    )
+    return figure

@@ -1,0 +1,164 @@
+"""Pictures for the report: contact sheets of the best trials, thumbnails to hover over, the sheet of backgrounds. Called by the page.
+
+A sheet is embedded once, as the trial wrote it; the page shows its tiles by position, so nothing is decoded or encoded again.
+"""
+
+import base64
+import functools
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from reports.figures.pareto_front import front_trials
+from reports.records import trial_folder
+from reports.run import Run, Trial, better
+from reports.verdict import headline_score
+
+SHEETS = 8
+"""Trials whose sheets are shown whole."""
+THUMB_TILE_PX = 44
+THUMB_COLUMNS = 5
+THUMB_BYTES = 6 << 20
+"""All thumbnails together; the front and the best come first, the rest go without."""
+
+
+class Tile(NamedTuple):
+    """Where one picture lies in a sheet, in tiles."""
+
+    column: int
+    line: int
+
+
+class ClassRows(NamedTuple):
+    """The pictures of one class."""
+
+    cls: str
+    real: list[Tile]
+    pairs: list[tuple[Tile, Tile | None]]
+    """Each synthetic image with its nearest real neighbour, where the sheet has them."""
+
+
+class Sheet(NamedTuple):
+    """One trial's contact sheet."""
+
+    trial: int
+    title: str
+    score: float | None
+    """The headline score on validation."""
+    origin: str
+    """Why it is shown: confirmed, on the front, best of its family."""
+    uri: str
+    columns: int
+    lines: int
+    rows: list[ClassRows]
+
+
+class Backgrounds(NamedTuple):
+    """The sheet of defect-free images."""
+
+    uri: str
+    origin: str
+    images: int
+
+
+def sheets(run: Run) -> list[Sheet]:
+    """Lays out the sheets of the best trials: those confirmed, then the best of each family, then the front."""
+    chosen: dict[int, str] = {}
+    by_number = {trial.number: trial for trial in run.trials}
+    for trial in run.complete(searched=False):
+        if trial.family and trial.asked.parent is not None:
+            chosen.setdefault(trial.asked.parent, "confirmed on test")
+    for trial in best_of_families(run):
+        chosen.setdefault(trial.number, f"best {trial.family}")
+    for trial in front_trials(run):
+        chosen.setdefault(trial.number, "on the front")
+    found: list[Sheet] = []
+    for number, origin in chosen.items():
+        if len(found) < SHEETS and number in by_number and (sheet := _sheet(run, by_number[number], origin)) is not None:
+            found.append(sheet)
+    return found
+
+
+def best_of_families(run: Run) -> list[Trial]:
+    """Lists the best trial of each family by the headline score, best family first."""
+    score = headline_score(run)
+    direction = run.objectives.get(score, "maximize")
+    leaders: dict[str, tuple[float, Trial]] = {}
+    for trial in run.complete():
+        if trial.family and (value := trial.score(score)) is not None:
+            rated = better(value, direction)
+            if trial.family not in leaders or rated > leaders[trial.family][0]:
+                leaders[trial.family] = (rated, trial)
+    return [trial for _, trial in sorted(leaders.values(), key=lambda pair: -pair[0])]
+
+
+def thumbnails(run: Run, first: Iterable[int] = ()) -> dict[int, str]:
+    """Makes a small sheet of synthetic images for each trial that has samples, as data URIs by trial number, within `THUMB_BYTES`."""
+    order = list(dict.fromkeys([*first, *(trial.number for trial in reversed(run.trials))]))
+    trials = {trial.number: trial for trial in run.trials}
+    spent = 0
+    made: dict[int, str] = {}
+    for number in order:
+        record = trials[number].record if number in trials else None
+        if record is None or not record.samples:
+            continue
+        path, layout = trial_folder(run.folder, number) / "samples.webp", record.samples
+        try:
+            uri = _thumbnail(path, path.stat().st_mtime_ns, tuple(layout["rows"]), len(layout["classes"]), int(layout["columns"]))
+        except (OSError, KeyError):
+            continue  # The table of trials says that the sheet is missing; the rest of the report does not depend on it.
+        spent += len(uri)
+        if spent > THUMB_BYTES:
+            break
+        made[number] = uri
+    return made
+
+
+def backgrounds(run: Run) -> Backgrounds | None:
+    """Reads the sheet of defect-free images, where the run has one."""
+    path = run.folder / "backgrounds.webp"
+    told = run.environment.get("backgrounds")
+    if not told or not path.is_file():
+        return None
+    return Backgrounds(_uri(path.read_bytes()), str(told.get("origin", "not recorded")), int(told.get("count", 0)))
+
+
+def _sheet(run: Run, trial: Trial, origin: str) -> Sheet | None:
+    path = trial_folder(run.folder, trial.number) / "samples.webp"
+    layout = trial.record.samples if trial.record else None
+    if not layout or not path.is_file():
+        return None
+    kinds, columns = list(layout["rows"]), int(layout["columns"])
+    rows = []
+    for i, cls in enumerate(layout["classes"]):
+        lines = {kind: [Tile(column, i * len(kinds) + j) for column in range(columns)] for j, kind in enumerate(kinds)}
+        nearest = lines.get("nearest", [])
+        pairs = [(tile, nearest[k] if nearest else None) for k, tile in enumerate(lines.get("synthetic", []))]
+        rows.append(ClassRows(cls, lines.get("real", []), pairs))
+    score = trial.score(headline_score(run))
+    return Sheet(trial.number, trial.title(), score, origin, _uri(path.read_bytes()), columns, len(kinds) * len(rows), rows)
+
+
+@functools.lru_cache(maxsize=4096)
+def _thumbnail(path: Path, changed: int, kinds: tuple[str, ...], classes: int, columns: int) -> str:
+    """Shrinks the synthetic lines of a sheet: a line for each class. `changed` is the file's time, so that a refresh makes only new ones."""
+    with Image.open(path) as sheet:
+        tile_w, tile_h = sheet.width / columns, sheet.height / (classes * len(kinds))
+        shown = min(columns, THUMB_COLUMNS)
+        small = Image.new("RGB", (shown * THUMB_TILE_PX, classes * THUMB_TILE_PX))
+        for i in range(classes):
+            top = (i * len(kinds) + kinds.index("synthetic")) * tile_h
+            line = sheet.convert("RGB").resize(
+                (shown * THUMB_TILE_PX, THUMB_TILE_PX), Image.Resampling.LANCZOS, (0, top, shown * tile_w, top + tile_h)
+            )
+            small.paste(line, (0, i * THUMB_TILE_PX))
+    memory = io.BytesIO()
+    small.save(memory, "WEBP", quality=70)
+    return _uri(memory.getvalue())
+
+
+def _uri(data: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(data).decode()

@@ -1,0 +1,226 @@
+"""A run as the report sees it: its study, its environment and its trials, read from the folder. Called by the page, the tables and the console."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from reports.records import Asked, Record, RecordError, read_record, trial_folder, trial_numbers
+
+COST_LABELS = {
+    "generator_params_m": "generator parameters (M)",
+    "generator_gmadds": "generator multiply-adds (G)",
+    "generator_ms_per_image": "generator ms per image",
+    "generator_s": "generator training (s)",
+    "generator_peak_memory_gib": "generator peak memory (GiB)",
+    "inspector_params_m": "inspector parameters (M)",
+    "inspector_gmadds": "inspector multiply-adds (G)",
+    "inspector_ms_per_image": "inspector ms per image",
+    "inspector_s": "inspector training (s)",
+    "inspector_peak_memory_gib": "inspector peak memory (GiB)",
+    "trial_s": "time of all stages (s)",
+    "peak_memory_gib": "peak memory (GiB)",
+    "acceptance_rate": "acceptance rate of the filter",
+}
+SPLIT_WORDS = {"val": "validation", "test": "test"}
+EXTRACTOR_WORDS = {
+    "inception": "standard Inception features",
+    "inspector": "features of an inspector trained on the real training images",
+    "random": "features of a fixed random network",
+}
+
+
+class Trial(NamedTuple):
+    """One trial: what was asked, and how it ended where it has."""
+
+    asked: Asked
+    record: Record | None
+
+    @property
+    def number(self) -> int:
+        return self.asked.trial
+
+    @property
+    def state(self) -> str:
+        return self.record.state if self.record else "running"
+
+    @property
+    def family(self) -> str | None:
+        """Generator family; none for a baseline on real images alone."""
+        part = self.asked.recipe.get("generator")
+        return part["family"] if part else None
+
+    @property
+    def inspector(self) -> str | None:
+        part = self.asked.recipe.get("inspector")
+        return part["kind"] if part else None
+
+    @property
+    def searched(self) -> bool:
+        """Whether the trial counts for the front: a suggestion of the search or a baseline, not a confirmation."""
+        return self.asked.move != "confirm"
+
+    @property
+    def seeds(self) -> int:
+        """Number of units, each with seeds of its own."""
+        return len(self.asked.recipe.get("units") or [None])
+
+    def score(self, name: str) -> float | None:
+        """Gives a score of a complete trial; none where it has no meaning."""
+        return self.record.scores.get(name) if self.record and self.record.state == "complete" else None
+
+    def title(self) -> str:
+        """Names the trial in a line: `#12 dcgan + resnet18`."""
+        kind = self.family or f"real only ({self.asked.params.get('baseline', 'plain')})"
+        return f"#{self.number} {kind} + {self.inspector}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """Everything the report is made from."""
+
+    folder: Path
+    study: Mapping[str, Any]
+    """The resolved study file; empty where there is none."""
+    environment: Mapping[str, Any]
+    trials: tuple[Trial, ...]
+    objectives: Mapping[str, str]
+    """Score name -> `maximize` or `minimize`; the first one is the headline."""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def running(self) -> bool:
+        """Whether a trial was asked that has not finished."""
+        return any(trial.record is None for trial in self.trials)
+
+    @property
+    def wanted(self) -> int | None:
+        """How many trials the study asks for; none where that is not recorded."""
+        search = self.study.get("search")
+        value = self.environment.get("trials") or (search.get("trials") if isinstance(search, Mapping) else None)
+        return int(value) if value else None
+
+    def complete(self, *, searched: bool = True) -> list[Trial]:
+        """Lists complete trials, by default those that count for the front."""
+        return [trial for trial in self.trials if trial.state == "complete" and trial.searched == searched]
+
+    def scored(self) -> list[Trial]:
+        """Lists the searched trials that have every objective: what a front can be drawn from."""
+        return [trial for trial in self.complete() if all(trial.score(name) is not None for name in self.objectives)]
+
+    def best_baseline(self, score: str) -> Trial | None:
+        """Finds the real-only trial that is best in one score."""
+        rated = [(value, trial) for trial in self.complete() if trial.asked.move == "baseline" and (value := trial.score(score)) is not None]
+        return max(rated, key=lambda pair: better(pair[0], self.objectives.get(score, "maximize")))[1] if rated else None
+
+    def floor(self, score: str) -> float | None:
+        """Gives the distance between two halves of the real images that a distance must be read against."""
+        if (value := self.environment.get("floor", {}).get(score)) is not None:
+            return float(value)
+        found = [value for trial in self.trials if trial.record and (value := trial.record.scores.get(f"{score}_floor")) is not None]
+        return found[0] if found else None
+
+    def split_size(self, split: str) -> int | None:
+        """Counts the images of a split; none where that is not recorded."""
+        counts = self.environment.get("split_counts", {})
+        return sum(int(row.get(split, 0)) for row in counts.values()) if counts else None
+
+    def conditions(self, split: str) -> str:
+        """Says in a line what a number of this split holds for."""
+        size = self.split_size(split)
+        protocol = self.environment.get("protocol", "protocol not recorded")
+        return f"{SPLIT_WORDS[split]} split{f' of {size} images' if size else ''}, {protocol} protocol"
+
+
+def better(value: float, direction: str) -> float:
+    """Turns a value so that more is better."""
+    return value if direction == "maximize" else -value
+
+
+def label(score: str) -> str:
+    """Names a score for people: `val_kid_inspector.scratches` becomes `validation KID (inspector features), scratches`."""
+    if score in COST_LABELS:
+        return COST_LABELS[score]
+    split, _, rest = score.partition("_")
+    if split not in SPLIT_WORDS:
+        return score.replace("_", " ")
+    base, _, cls = rest.partition(".")
+    floor = base.endswith("_floor")
+    base = base.removesuffix("_floor")
+    kind, _, extractor = base.partition("_")
+    if kind in ("kid", "frechet") and extractor:
+        base = f"{'KID' if kind == 'kid' else 'Fréchet distance'} ({extractor} features)"
+    else:
+        base = {"macro_f1": "macro-F1", "fid": "FID"}.get(base, base.replace("_", " "))
+    return f"{SPLIT_WORDS[split]} {base}{' floor' if floor else ''}{f', {cls}' if cls else ''}"
+
+
+def is_distance(score: str) -> bool:
+    """Tells whether a score is a distance between image sets, which needs its floor beside it."""
+    return any(f"_{base}" in f"_{score}" for base in ("kid", "frechet", "fid"))
+
+
+def show(value: float | None, score: str = "") -> str:
+    """Writes a value at the precision that its score deserves."""
+    if value is None:
+        return "–"
+    if score in COST_LABELS or is_distance(score):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.3f}"
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run from its folder, as far as it has come.
+
+    Raises:
+        RecordError: the folder is no run, or a file in it is damaged.
+    """
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: no such run.\n  `tundish runs` lists the runs there are.")
+    study = _read_study(folder / "study.yaml")
+    environment = _read_environment(folder / "environment.json")
+    trials = []
+    for number in trial_numbers(folder):
+        place = trial_folder(folder, number)
+        # A trial's folder without asked.json is one that was being asked when the driver died; it will be asked again.
+        if (asked := read_record(place, Asked)) is not None:
+            trials.append(Trial(asked, read_record(place, Record)))
+    objectives = environment.get("objectives") or _objectives(study.get("objectives"), environment.get("extractor"))
+    return Run(folder=folder, study=study, environment=environment, trials=tuple(trials), objectives=dict(objectives))
+
+
+def _read_environment(path: Path) -> dict[str, Any]:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise RecordError(f"{path}: not readable as JSON ({error}).\n  Delete it; the next `tundish run` writes it anew.") from error
+    return plain if isinstance(plain, dict) else {}
+
+
+def _read_study(path: Path) -> dict[str, Any]:
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except yaml.YAMLError as error:
+        raise RecordError(
+            f"{path}: not readable as YAML ({error}).\n  It is the run's own copy of the study; put it back from your study file."
+        ) from error
+    return plain if isinstance(plain, dict) else {}
+
+
+def _objectives(plain: Any, extractor: str | None) -> dict[str, str]:
+    """Reads the objectives of a study file, a mapping or a list, and resolves the aliases of the study's extractor."""
+    pairs = list(plain.items()) if isinstance(plain, Mapping) else [(item["score"], item["direction"]) for item in plain or []]
+    if extractor is None:
+        return dict(pairs) or {"val_accuracy": "maximize"}
+    names: dict[Any, str] = {"val_kid": f"val_kid_{extractor}", "val_frechet": "val_fid" if extractor == "inception" else f"val_frechet_{extractor}"}
+    return {names.get(score, score): direction for score, direction in pairs} or {"val_accuracy": "maximize"}
