@@ -1,0 +1,297 @@
+"""What every generator family is: networks, one training step, sampling from averaged weights, and a state that continues bit for bit.
+
+`loop.train` drives a model, `stage.train_to_mark` stores it. A family subclasses `GeneratorModel` (or `LatentModel`, where images come from
+a random vector) and says how its networks are built and what one step does.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from trainables.errors import SettingsError
+from trainables.seeds import child_seed
+
+SAMPLE_BATCH = 64
+"""Images drawn at a time; fixed, because the last bits of a convolution may depend on the size of its batch."""
+SETTLE_BATCHES = 8
+"""Batches of 128 over which the averaged generator's norms are measured anew."""
+EMA_RAMP = 0.05
+"""The half-life of the average never exceeds this share of what was shown so far, so that a short training is averaged over less (StyleGAN2-ADA)."""
+
+
+def to_signed(images: Tensor) -> Tensor:
+    """Turns uint8 (B, C, H, W) into float32 in [-1, 1], stored channels-last."""
+    # Written into a fresh tensor: one with a single channel counts as channels-last already and would keep strides that convolutions read
+    # as channels-first.
+    out = torch.empty(images.shape, dtype=torch.float32, device=images.device, memory_format=torch.channels_last)
+    return out.copy_(images).mul_(1 / 127.5).sub_(1.0)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Turns float (B, C, H, W) in [-1, 1] into uint8, channels-first."""
+    return images.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8).contiguous()
+
+
+def adam(parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
+    """Makes a fused Adam."""
+    return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=True)
+
+
+def millions(module: nn.Module) -> float:
+    """Counts parameters, in millions."""
+    return sum(parameter.numel() for parameter in module.parameters()) / 1e6
+
+
+class GeneratorModel(ABC):
+    """One generator in training, and the averaged copy that is evaluated."""
+
+    makes: ClassVar[str] = "images"
+    """What it makes: images."""
+    needs_backgrounds: ClassVar[bool] = False
+    """True for families that turn defect-free images into defects."""
+    class_modes: ClassVar[tuple[str, ...]] = ("per_class", "conditional")
+    """How it may serve several classes: a model each, or one that is told the class."""
+    sizes_px: ClassVar[tuple[int, ...]] = (16, 32, 64, 128, 256)
+    """Sides it can be built for."""
+    gradient_exempt: ClassVar[dict[str, str]] = {}
+    """Parameters that no gradient reaches, and why: `generator.<name>` or `critic.<name>`."""
+    VERSION: ClassVar[int]
+    """Counts up when the same settings and seed would give other images."""
+    Config: ClassVar[type]
+    """Its settings."""
+
+    def __init__(
+        self,
+        config: Any,
+        *,
+        size_px: int,
+        channels: int,
+        num_classes: int,
+        device: str = "cpu",
+        precision: str = "fp32",
+        seed: int = 0,
+        background_label: int | None = None,
+    ) -> None:
+        """Builds networks and optimizers; equal arguments give equal weights.
+
+        Args:
+            config: the family's `Config`.
+            size_px: side of the images.
+            channels: 1 or 3.
+            num_classes: classes it serves; 1 builds it unconditional.
+            device: where it lives.
+            precision: fp32, or bf16 for convolutions under autocast; weights, penalties, losses and averages stay float32.
+            seed: decides the first weights and every random number of training.
+            background_label: the class that is defect-free, where there is one; only families that need backgrounds look at it.
+
+        Raises:
+            SettingsError: the family cannot be built for this size.
+        """
+        if size_px not in self.sizes_px:
+            raise SettingsError(
+                f"data.size_px: {type(self).__name__} cannot be built for {size_px} px; it can for {', '.join(map(str, self.sizes_px))}"
+            )
+        self.config = config
+        self.size_px, self.channels, self.num_classes = size_px, channels, num_classes
+        self.device, self.precision, self.seed, self.background_label = torch.device(device), precision, seed, background_label
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(child_seed(seed, "weights"))
+            generator, critic = self.build()
+        self.generator = generator.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.critic = critic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.optimizer_g, self.optimizer_d = self.optimizers()
+        self.label_share = torch.full((num_classes,), 1.0 / num_classes)
+        self._averages = list(self.ema.parameters())
+        self._weights = [parameter.data for parameter in self.generator.parameters()]
+        self._settled = False
+
+    # What a family says of itself.
+
+    @abstractmethod
+    def build(self) -> tuple[nn.Module, nn.Module]:
+        """Makes generator and critic, drawing weights from torch's current state."""
+
+    @abstractmethod
+    def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        """Makes the generator's and the critic's optimizer."""
+
+    @abstractmethod
+    def train_step(self, real: Tensor, labels: Tensor, backgrounds: Tensor | None, step: int) -> dict[str, Tensor]:
+        """Does one step of training.
+
+        Args:
+            real: uint8 (batch_size, C, H, W) on the device.
+            labels: int64 (batch_size,).
+            backgrounds: uint8 (backgrounds_per_step, C, H, W) for families that need them.
+            step: position in the training, from 0; with the seed it decides every random number of the step.
+
+        Returns:
+            Losses as scalar tensors on the device, detached.
+        """
+
+    @abstractmethod
+    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Tensor:
+        """Draws images of one class from the averaged generator.
+
+        Args:
+            label: the class, from 0; 0 for an unconditional model.
+            count: how many.
+            seed: equal seeds give equal images.
+            truncation: scale of the latent in (0, 1], for families that have one.
+            backgrounds: uint8 (M, C, H, W), for families that need them.
+
+        Returns:
+            uint8 (count, C, H, W) on the CPU.
+        """
+
+    @abstractmethod
+    def probe(self) -> tuple[Callable[[Tensor], Tensor], tuple[int, ...]]:
+        """Gives what draws images from one input, and that input's shape without the batch: for counting and timing."""
+
+    @property
+    def batch_size(self) -> int:
+        """Labelled real images per step."""
+        return int(self.config.batch)
+
+    @property
+    def backgrounds_per_step(self) -> int:
+        """Backgrounds per step."""
+        return 0
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that the critic is shown per step, which is what kimg counts."""
+        return self.batch_size + self.backgrounds_per_step
+
+    @property
+    def steps_per_period(self) -> int:
+        """Steps after which the pattern of updates repeats; marks fall on its multiples."""
+        return 1
+
+    # What all families share.
+
+    def random(self, step: int) -> torch.Generator:
+        """Makes the random numbers of one step: a pure function of seed and step, so that resuming needs no state of them."""
+        return torch.Generator(self.device).manual_seed(child_seed(self.seed, "step", step))
+
+    def autocast(self) -> torch.autocast:
+        """Enters bf16 where the precision asks for it. One context per pass: casts of weights are cached inside and stale after an update."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def average(self, step: int, images: int) -> None:
+        """Moves the averaged weights towards the current ones, after an update that `images` shown images led to."""
+        half_life = 1000.0 * self.config.ema_halflife_kimg
+        half_life = min(half_life, max(EMA_RAMP * (step + 1) * self.images_per_step, 1.0))
+        weight = 1.0 if self.config.ema_halflife_kimg == 0 else 1.0 - 0.5 ** (images / half_life)
+        torch._foreach_lerp_(self._averages, self._weights, weight)
+        self._settled = False
+
+    def sampler_state(self) -> dict[str, Any]:
+        """Gives what drawing images needs, and no more."""
+        return dict(self.ema.state_dict())
+
+    def load_sampler(self, state: dict[str, Any]) -> None:
+        """Takes what `sampler_state` gave."""
+        self.ema.load_state_dict(state)
+
+    def state(self) -> dict[str, Any]:
+        """Gives everything that continues the training."""
+        return {
+            "generator": dict(self.generator.state_dict()),
+            "critic": dict(self.critic.state_dict()),
+            "ema": dict(self.ema.state_dict()),
+            "optimizer_g": self.optimizer_g.state_dict()["state"],
+            "optimizer_d": self.optimizer_d.state_dict()["state"],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes what `state` gave; the next step then gives the bits it would have given."""
+        for name in ("generator", "critic", "ema"):
+            getattr(self, name).load_state_dict(state[name])
+        for name in ("optimizer_g", "optimizer_d"):
+            _load_optimizer(getattr(self, name), state[name])
+        self._settled = False
+
+    def is_finite(self) -> bool:
+        """Says whether every weight is a finite number."""
+        parameters = [*self.generator.parameters(), *self.critic.parameters(), *self.ema.parameters()]
+        return bool(torch.stack([parameter.detach().isfinite().all() for parameter in parameters]).all())
+
+    def parameters_m(self) -> float:
+        """Counts the generator's parameters, in millions."""
+        return millions(self.generator)
+
+
+class LatentModel(GeneratorModel):
+    """A family whose generator maps a latent (B, latent_dim) and a label (B,) to images."""
+
+    def latent(self, count: int, random: torch.Generator) -> Tensor:
+        """Draws latents N(0, 1), float32 (count, latent_dim)."""
+        return torch.randn(count, self.config.latent_dim, generator=random, device=random.device)
+
+    def sampler_state(self) -> dict[str, Any]:
+        """Gives what drawing images needs, after `settle` where the weights have moved since."""
+        if not self._settled:
+            self.settle()
+            self._settled = True
+        return super().sampler_state()
+
+    def load_sampler(self, state: dict[str, Any]) -> None:
+        """Takes what `sampler_state` gave."""
+        super().load_sampler(state)
+        self._settled = True
+
+    def settle(self) -> None:
+        """Measures the batch statistics of the averaged generator anew: those of the generator in training belong to other weights."""
+        norms = [part for part in self.ema.modules() if isinstance(part, nn.BatchNorm2d)]
+        random = torch.Generator().manual_seed(child_seed(self.seed, "settle"))
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over batches
+            norm.train()
+        with torch.no_grad(), self.autocast():
+            for _ in range(SETTLE_BATCHES if norms else 0):
+                labels = torch.multinomial(self.label_share, 128, replacement=True, generator=random)
+                self.ema(self.latent(128, random).to(self.device), labels.to(self.device))
+        for norm in norms:
+            norm.eval()
+
+    def probe(self) -> tuple[Callable[[Tensor], Tensor], tuple[int, ...]]:
+        """Gives the averaged generator as a function of latents."""
+        return lambda z: self.draw(z, torch.zeros(len(z), dtype=torch.int64, device=z.device), 1.0), (self.config.latent_dim,)
+
+    def draw(self, z: Tensor, labels: Tensor, truncation: float) -> Tensor:
+        """Runs the averaged generator on latents, scaled by the truncation."""
+        images: Tensor = self.ema(z * truncation, labels)
+        return images
+
+    @torch.no_grad()
+    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Tensor:
+        """Draws images of one class; see `GeneratorModel.sample`."""
+        self.sampler_state()
+        # Latents come from the CPU's generator, so that a seed means the same latents on every device.
+        z = self.latent(count, torch.Generator().manual_seed(child_seed(seed, "sample", label))).to(self.device)
+        labels = torch.full((count,), label, device=self.device)
+        parts = []
+        for rows in torch.arange(count).split(SAMPLE_BATCH):
+            with self.autocast():
+                parts.append(to_pixels(self.draw(z[rows], labels[rows], truncation)).cpu())
+        return torch.cat(parts) if parts else torch.empty(0, self.channels, self.size_px, self.size_px, dtype=torch.uint8)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]) -> None:
+    """Restores moments in the memory layout of their parameters: a fused update walks both by address."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    moments = {
+        index: {
+            name: torch.empty_like(parameters[index]).copy_(value) if isinstance(value, Tensor) and value.shape == parameters[index].shape else value
+            for name, value in entry.items()
+        }
+        for index, entry in state.items()
+    }
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
