@@ -8,11 +8,7 @@ _CLASSIFIER: dict[str, Domain] = {
     "epochs": Int(low=3, high=100, log=True, default=50, source="SDG-GAN, comparison and cross-validation"),
     "batch": Categorical(choices=(16, 32, 64, 128), default=32, source="SDG-GAN, whole images"),
     "weight_decay": Float(low=1e-6, high=1e-2, log=True, default=1e-2, source="SDG-GAN's L2 on convolutions"),
-    "min_steps": Fixed(
-        default=400,
-        source="ours: a small real-only set is not starved beside a large synthetic one",
-        within=Int(low=0, high=20_000, default=400),
-    ),
+    "min_steps": Int(low=1, high=10_000, log=True, default=400, source="ours: a small real-only set is not starved beside a large one"),
     "augment": Categorical(choices=("none", "flips", "classical"), default="none", source="PE-GAN compares without"),
     "balance": Categorical(choices=("none", "oversample", "undersample"), default="none", source="PE-GAN's classes are balanced"),
 }

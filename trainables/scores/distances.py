@@ -1,0 +1,108 @@
+"""Distances between two sets of features: KID and the Frechet distance, in float64 throughout. Called by `trainables.trial` and the gallery's tests.
+
+Both are given features, never images: one pass through the extractor serves all.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.scores.names import distance_names
+from trainables.seeds import child_seed
+
+FLOOR_HALVINGS = 8
+"""How many random halvings the floor is the mean over: one halving of twenty images says little."""
+
+
+def frechet(real: Tensor, synthetic: Tensor) -> float:
+    """Frechet distance between Gaussians fitted to two sets (Heusel et al. 2017): |m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)).
+
+    With no more images than dimensions, Tr (S1 S2)^(1/2) is the nuclear norm of A B^T / sqrt((n1 - 1)(n2 - 1)) for the centred features A and B:
+    exact, and far cheaper than the root of a matrix that is mostly empty. Otherwise the eigenvalues of S1^(1/2) S2 S1^(1/2) are taken.
+
+    Args:
+        real: (N1, D) features, N1 at least 2.
+        synthetic: (N2, D) features, N2 at least 2.
+    """
+    a, b = real.double(), synthetic.double()
+    apart = (a.mean(0) - b.mean(0)).square().sum()
+    a, b = a - a.mean(0), b - b.mean(0)
+    a, b = a / (len(a) - 1) ** 0.5, b / (len(b) - 1) ** 0.5
+    spread = a.square().sum() + b.square().sum()
+    if min(len(a), len(b)) <= a.shape[1]:
+        shared = torch.linalg.svdvals(a @ b.T).sum()
+    else:
+        values, vectors = torch.linalg.eigh(a.T @ a)
+        root = vectors * values.clamp(min=0).sqrt()
+        shared = torch.linalg.eigvalsh(root.T @ (b.T @ b) @ root).clamp(min=0).sqrt().sum()
+    # Equal sets differ by rounding alone, which may fall below nothing.
+    return max(0.0, float(apart + spread - 2.0 * shared))
+
+
+def kid(real: Tensor, synthetic: Tensor) -> float:
+    """Kernel distance (Binkowski et al. 2018): the unbiased U-statistic of the squared MMD with the kernel (x.y / D + 1)^3, over all pairs.
+
+    May be below 0: its mean is 0 where both sets come from one distribution, whatever their sizes.
+
+    Args:
+        real: (N1, D) features, N1 at least 2.
+        synthetic: (N2, D) features, N2 at least 2.
+    """
+    a, b = real.double(), synthetic.double()
+    return float(_among(a) + _among(b) - 2.0 * _kernel(a, b).mean())
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b.T / a.shape[1] + 1.0) ** 3
+
+
+def _among(a: Tensor) -> Tensor:
+    """Gives the kernel's mean over pairs of different members."""
+    k = _kernel(a, a)
+    return (k.sum() - k.diagonal().sum()) / (len(a) * (len(a) - 1))
+
+
+def floors(real: Tensor) -> tuple[float, float]:
+    """Gives KID and Frechet distance between two halves of one set, the mean over a few fixed halvings: what "no different" looks like.
+
+    Args:
+        real: (N, D) features, N at least 4.
+    """
+    pairs = []
+    for i in range(FLOOR_HALVINGS):
+        order = torch.from_numpy(np.random.default_rng(child_seed(0, "floor", i)).permutation(len(real)))
+        first, second = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
+        pairs.append((kid(first, second), frechet(first, second)))
+    kids, frechets = zip(*pairs, strict=True)
+    return sum(kids) / len(kids), sum(frechets) / len(frechets)
+
+
+def image_distances(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor], *, extractor: str, split: str = "val") -> dict[str, float | None]:
+    """Measures synthetic images against real ones, class by class and on average.
+
+    Args:
+        real: (N, D) features of the real images of a split by class.
+        synthetic: the same of the synthetic images; a class may be missing.
+        extractor: whose features these are; it names the distances.
+        split: the split of the real images; it opens every name.
+
+    Returns:
+        By name: `val_kid_inspector`, `val_kid_inspector.<class>`, each also with `_floor` before the class; `fid` or `frechet_<extractor>`
+        likewise. The average is over the classes that have a number; null stands where a set is too small (2 images for a distance, 4 for a floor).
+    """
+    kid_name, frechet_name = (f"{split}_{base}" for base in distance_names(extractor))
+    per_class: dict[str, dict[str, float]] = {name: {} for name in (kid_name, frechet_name, f"{kid_name}_floor", f"{frechet_name}_floor")}
+    for cls, features in real.items():
+        others = synthetic.get(cls)
+        if others is not None and min(len(features), len(others)) >= 2:
+            per_class[kid_name][cls] = kid(features, others)
+            per_class[frechet_name][cls] = frechet(features, others)
+        if len(features) >= 4:
+            per_class[f"{kid_name}_floor"][cls], per_class[f"{frechet_name}_floor"][cls] = floors(features)
+    found: dict[str, float | None] = {}
+    for name, values in per_class.items():
+        found[name] = sum(values.values()) / len(values) if values else None
+        found |= {f"{name}.{cls}": values.get(cls) for cls in real}
+    return found
