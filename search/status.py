@@ -100,3 +100,8 @@ def _ended(run: Run) -> str:
 
 def _leader(trial: Trial | None, score: str) -> dict[str, Any] | None:
     return None if trial is None else {"trial": trial.number, "what": describe(trial.asked), "score": score, "value": trial.score(score)}
+
+
+def _failure(trial: Trial) -> str:
+    assert trial.record is not None
+    return f"#{trial.number} {trial.record.failure}" + (f": {trial.record.message}" if trial.record.message else "")

@@ -1,0 +1,465 @@
+"""The command line. What the commands do lives elsewhere and is imported when a command runs, so that `--help` answers at once.
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage or a study that cannot be run, 3 a data set that cannot be used, 130 interrupted.
+"""
+
+import difflib
+import importlib.resources
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from search.study import Study
+    from trainables.datasets.settings import DataSettings
+
+FAILED, USAGE, DATA, INTERRUPTED = 1, 2, 3, 130
+
+# By name, so that telling a user's mistake from ours needs no import. The first that fits decides.
+ERRORS = {
+    "trainables.errors.DatasetError": DATA,
+    "trainables.errors.StoreError": FAILED,
+    "trainables.errors.BadInput": USAGE,
+    "trainables.errors.TrialFailure": FAILED,
+    "spaces.domains.SpaceError": USAGE,
+    "search.study.StudyError": USAGE,
+    "search.document.DocumentError": USAGE,
+    "reports.records.RecordError": FAILED,
+    "cluster.connect.ClusterError": FAILED,
+    "search.lease.RunError": FAILED,
+}
+
+
+class Ordered(click.Group):
+    """Lists commands in the order in which they are met, not in that of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Gives the names as they were added."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Adds the nearest command to the complaint about an unknown one."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            ctx.fail(f"no such command: {args[0]}{_nearest(args[0], list(self.commands))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tundish")
+def cli() -> None:
+    """Searches generators of synthetic defect images, their settings and amounts, for the best inspector of metal surfaces.
+
+    Begin with `tundish demo`, then `tundish init FOLDER` for images of your own.
+    """
+
+
+def _study_options(command: Any) -> Any:
+    """The options of every command that runs a study."""
+    for option in (
+        click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Override a setting of the study; may be given several times."),
+        click.option("--name", help="Name of the study, and of its run's folder."),
+        click.option("--inline", is_flag=True, help="Run in this process, one trial after the other, without Ray."),
+        click.option("--fresh", is_flag=True, help="Begin anew; the earlier run is kept beside it. Stored stages are still reused."),
+        click.option("--extend", is_flag=True, help="Let search.trials of a study that was begun grow."),
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_study_options
+def demo(sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, extend: bool) -> None:
+    """Run a small study on embedded surfaces: about three minutes on two cores."""
+    _run(_load_preset("demo", _with_name(sets, name)), inline=inline, fresh=fresh, extend=extend)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml"), show_default=True, help="Study file to write.")
+@click.option("--force", is_flag=True, help="Overwrite the study file.")
+def init(path: Path, output: Path, force: bool) -> None:
+    """Check a folder of images and write a commented study file for it."""
+    from search.starter import study_text
+    from trainables.datasets.check import check
+
+    if output.exists() and not force:
+        raise click.UsageError(f"{output} exists. Give --force to overwrite it, or --output FILE for another.")
+    settings = _data_settings(path)
+    if _show_problems(check(settings)):
+        sys.exit(DATA)
+    output.write_text(study_text(settings, name=_name_of(path)), encoding="utf-8")
+    click.echo(f"{output} written. Look it over, then: tundish run {shlex.quote(str(output))}")
+
+
+@cli.command()
+@click.argument("study", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of images, instead of a study file: everything else takes its default.")
+@_study_options
+def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, extend: bool) -> None:
+    """Run a study. Running it again continues it."""
+    if (study is None) == (data is None):
+        raise click.UsageError("give either a study file or --data FOLDER; `tundish demo` needs neither.")
+    if study is not None:
+        from search.study_file import load_study
+
+        chosen = load_study(study, _with_name(sets, name))
+    else:
+        assert data is not None
+        from search.starter import study_text
+        from search.study_file import parse_study
+
+        text = study_text(_data_settings(data), name=_name_of(data))
+        chosen = parse_study(text, f"study for {data}", _with_name(sets, name))
+    _run(chosen, inline=inline, fresh=fresh, extend=extend)
+
+
+@cli.command()
+@click.option(
+    "--runs", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True, help="Folder of the runs."
+)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def runs(folder: Path, as_json: bool) -> None:
+    """List the runs there are."""
+    from search.status import summarize
+
+    found = [summarize(path.parent) for path in sorted(Path(folder).glob("*/study.yaml"))]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    rows = []
+    for item in found:
+        best = item["best"]
+        finished = sum(item["trials"][state] for state in ("complete", "pruned", "failed"))
+        rows.append(
+            [
+                item["study"],
+                item["state"],
+                f"{finished} of {item['planned'] or '?'}",
+                f"{best['score']} {best['value']:.3g}, {best['what']}" if best else "",
+            ]
+        )
+    _table(["run", "state", "finished", "best"], rows, empty=f"no runs in {folder}")
+
+
+@cli.command()
+@click.argument("run_")
+def stop(run_: str) -> None:
+    """Ask a running study to save and stop."""
+    import time
+
+    from search.lease import holder, is_alive
+    from search.ledger import request_stop
+
+    folder = _run_folder(run_)
+    driver = holder(folder)
+    if driver is None or not is_alive(driver, time.time()):
+        click.echo(f"{folder} is not running.")
+        return
+    request_stop(folder)
+    click.echo(f"{folder}: asked process {driver.pid} on {driver.host} to save and stop. Follow it with: tundish status {shlex.quote(run_)}")
+
+
+@cli.command()
+@click.argument("run_")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def status(run_: str, as_json: bool) -> None:
+    """Say where a run stands, from its files alone."""
+    from search.status import summarize
+
+    found = summarize(_run_folder(run_))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    driver = found["driver"]
+    click.echo(f"{found['run']}: {found['state']}" + (f" (process {driver['pid']} on {driver['host']})" if driver else ""))
+    counts = ", ".join(f"{count} {state}" for state, count in found["trials"].items() if count)
+    click.echo(f"trials    {counts or 'none yet'} of {found['planned'] or '?'} (confirmations are extra)")
+    for label in ("best", "baseline"):
+        if (leader := found[label]) is not None:
+            click.echo(f"{label:<9} {leader['score']} {leader['value']:.3f} (#{leader['trial']} {leader['what']}), on validation, one seed")
+    for failure in found["failures"]:
+        click.echo(f"failed    {failure}")
+    click.echo(f"report    {found['report'] or 'not written yet: tundish report ' + shlex.quote(run_)}")
+
+
+@cli.command()
+@click.argument("run_")
+def report(run_: str) -> None:
+    """Write the report and the Parquet files of a run anew."""
+    from reports.page import write_report
+    from reports.records import write_parquet
+
+    folder = _run_folder(run_)
+    write_parquet(folder)
+    click.echo(str(write_report(folder)))
+
+
+@cli.group(cls=Ordered)
+def data() -> None:
+    """Check, pack and crop images."""
+
+
+def _data_options(command: Any) -> Any:
+    """The options of the commands that look at a data set."""
+    for option in (
+        click.option("--channels", type=click.Choice(["1", "3"]), default="1", show_default=True, help="1 for grey, 3 for colour."),
+        click.option("--size", type=int, default=64, show_default=True, help="Side of the training images in pixels."),
+        click.option("--boxes", type=click.Path(), help="Folder of VOC XML boxes for images that have none of their own."),
+        click.option("--dataset", help="Name of the layout; detected by default."),
+    ):
+        command = option(command)
+    return command
+
+
+@data.command("check")
+@click.argument("path", type=click.Path(path_type=Path))
+@_data_options
+def data_check(path: Path, dataset: str | None, boxes: str | None, size: int, channels: str) -> None:
+    """List every problem of a data set, with its cure."""
+    from trainables.datasets.check import check
+
+    settings = _data_settings(path, dataset=dataset, boxes_path=boxes, size_px=size, channels=int(channels))
+    if _show_problems(check(settings)):
+        sys.exit(DATA)
+
+
+@data.command("pack")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--store", "store_path", default="store", show_default=True, help="Store to pack into: a folder or a URI.")
+@_data_options
+def data_pack(path: Path, store_path: str, dataset: str | None, boxes: str | None, size: int, channels: str) -> None:
+    """Pack a data set into a store, as a run does at its start."""
+    from trainables.datasets.packs import pack_dataset
+    from trainables.store import Store
+
+    settings = _data_settings(path, dataset=dataset, boxes_path=boxes, size_px=size, channels=int(channels))
+    _, pack = pack_dataset(settings, Store(store_path))
+    click.echo(f"{len(pack.images)} images of {len(pack.classes)} classes, {size} px, packed into {store_path}")
+
+
+@data.command("crop")
+@click.argument("src", type=click.Path(path_type=Path))
+@click.argument("dst", type=click.Path(path_type=Path))
+@click.option("--size", type=int, default=64, show_default=True, help="Side of the squares in pixels of the source.")
+def data_crop(src: Path, dst: Path, size: int) -> None:
+    """Cut images with boxes or masks into squares around their defects and, apart, defect-free ones."""
+    from trainables.datasets.cropping import crop_dataset
+
+    click.echo(str(crop_dataset(src, dst, size)))
+
+
+@cli.group(cls=Ordered)
+def space() -> None:
+    """Show what can vary."""
+
+
+@space.command("show")
+@click.argument("study", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Override a setting of the study.")
+def space_show(study: Path | None, sets: tuple[str, ...]) -> None:
+    """Print the search space as a tree: of a study, or everything there is."""
+    if study is not None:
+        from search.study_file import load_study
+
+        click.echo(load_study(study, sets).space.describe())
+        return
+    from spaces.generators import GENERATOR_SPACES
+    from spaces.inspectors import INSPECTOR_SPACES
+    from spaces.whole import whole_space
+
+    click.echo(whole_space(GENERATOR_SPACES, INSPECTOR_SPACES, (20.0,)).describe())
+
+
+@cli.group(cls=Ordered)
+def preset() -> None:
+    """List, show and run the ready study files."""
+
+
+@preset.command("list")
+def preset_list() -> None:
+    """List the ready study files."""
+    rows = []
+    for name, text in _presets().items():
+        first = next((line.lstrip("# ") for line in text.splitlines() if line.startswith("#")), "")
+        rows.append([name, first])
+    _table(["preset", "what it is"], rows, empty="no presets")
+
+
+@preset.command("show")
+@click.argument("name")
+def preset_show(name: str) -> None:
+    """Print a ready study file, to save and change."""
+    click.echo(_preset(name), nl=False)
+
+
+@preset.command("run")
+@click.argument("preset_name", metavar="NAME")
+@_study_options
+def preset_run(preset_name: str, sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, extend: bool) -> None:
+    """Run a ready study file."""
+    _run(_load_preset(preset_name, _with_name(sets, name)), inline=inline, fresh=fresh, extend=extend)
+
+
+@cli.command()
+@click.option("--runs", default="runs", show_default=True, help="Folder of the runs.")
+@click.option("--store", default="store", show_default=True, help="The store: a folder or a URI.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def doctor(runs: str, store: str, as_json: bool) -> None:
+    """Check this machine and the cluster it is set to use."""
+    import dataclasses
+
+    from cluster.doctor import examine
+
+    findings = list(examine(folders={"runs": runs, "store": store}))
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(item) for item in findings], indent=2))
+    else:
+        _table(["", "subject", "seen", "cure"], [[item.state, item.subject, item.seen, item.cure] for item in findings])
+    if any(item.state == "error" for item in findings):
+        sys.exit(FAILED)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of study files, for editors."""
+    from search.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@cli.command()
+@click.argument("path", default="store")
+def store(path: str) -> None:
+    """List what a store keeps, stage by stage."""
+    from pyarrow import fs
+
+    from trainables.store import Store
+
+    if "://" not in path and not Path(path).is_dir():
+        raise click.UsageError(f"{path}: no such store.")
+    opened = Store(path)
+    stages: dict[str, list[int]] = {}
+    for entry in opened.entries():
+        folder = fs.FileSelector(f"{entry.stage}/{entry.key}/{entry.attempt}")
+        stages.setdefault(entry.stage.partition("/")[0], []).append(sum(info.size or 0 for info in opened.filesystem.get_file_info(folder)))
+    rows = [[stage, str(len(sizes)), f"{sum(sizes) / 2**20:.1f}"] for stage, sizes in sorted(stages.items())]
+    _table(["stage", "results", "MiB"], rows, empty=f"{path} is empty")
+
+
+def _run(study: "Study", *, inline: bool, fresh: bool, extend: bool) -> NoReturn:
+    """Runs a study and ends the process with its exit code."""
+    from search.console import Console
+    from search.runner import run_study
+
+    command = shlex.join(["tundish", *sys.argv[1:]])
+    sys.exit(run_study(study, inline=inline, fresh=fresh, extend=extend, observer=Console(), command=command))
+
+
+def _with_name(sets: Sequence[str], name: str | None) -> list[str]:
+    return [*sets, *([f"study={name}"] if name else [])]
+
+
+def _presets() -> dict[str, str]:
+    """Gives the text of each ready study file by its name."""
+    folder = importlib.resources.files("spaces") / "presets"
+    return {
+        item.name.removesuffix(".yaml"): item.read_text(encoding="utf-8")
+        for item in sorted(folder.iterdir(), key=lambda item: item.name)
+        if item.name.endswith(".yaml")
+    }
+
+
+def _preset(name: str) -> str:
+    found = _presets()
+    if name not in found:
+        raise click.UsageError(f"no such preset: {name}{_nearest(name, list(found))}")
+    return found[name]
+
+
+def _load_preset(name: str, sets: Sequence[str]) -> "Study":
+    from search.study_file import parse_study
+
+    return parse_study(_preset(name), f"preset {name}", sets)
+
+
+def _data_settings(path: Path, *, dataset: str | None = None, **settings: Any) -> "DataSettings":
+    from trainables.datasets.listing import detect_layout
+    from trainables.datasets.settings import DataSettings
+
+    return DataSettings(dataset=dataset or detect_layout(path), path=str(path), **settings)
+
+
+def _show_problems(problems: Sequence[Any]) -> bool:
+    """Prints the problems of a data set as one table; True where one of them is an error."""
+    rows = [[item.severity, item.what, ", ".join(map(str, item.where)), item.cure] for item in problems]
+    _table(["", "what", "where", "cure"], rows, empty="no problems found")
+    return any(item.severity == "error" for item in problems)
+
+
+def _run_folder(text: str) -> Path:
+    """Finds a run by its folder, or by its name below `runs`."""
+    for folder in (Path(text), Path("runs") / text):
+        if (folder / "study.yaml").is_file() or (folder / "trials").is_dir():
+            return folder
+    names = [path.parent.name for path in sorted(Path("runs").glob("*/study.yaml"))]
+    raise click.UsageError(f"{text}: no such run, neither a folder nor a name below runs/{_nearest(text, names)}")
+
+
+def _name_of(path: Path) -> str:
+    """Makes the name of a study out of that of a folder."""
+    letters = [letter if letter.isalnum() and letter.isascii() else "-" for letter in path.resolve().name.lower()]
+    return "-".join(part for part in "".join(letters).split("-") if part) or "study"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f". Did you mean {near[0]}?" if near else f". There are: {', '.join(known)}." if known else "."
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str = "") -> None:
+    """Prints a table as wide as the terminal, or as its content needs where there is none."""
+    if not rows:
+        click.echo(empty)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Texts, not strings: a path in square brackets is no markup.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    colours = {"error": "red", "warning": "yellow"}
+    for row in rows:
+        table.add_row(*map(Text, row), style=colours.get(row[0]))
+    console.print(table)
+
+
+def main() -> NoReturn:
+    """Runs the command line and ends the process: a user's mistake is one message, anything else a traceback."""
+    try:
+        sys.exit(cli.main(prog_name="tundish", standalone_mode=False) or 0)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except Exception as error:
+        lineage = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+        code = next((ERRORS[name] for name in lineage if name in ERRORS), None)
+        if code is None:
+            raise
+        click.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(code)
