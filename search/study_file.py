@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from spaces.generators import GENERATOR_SPACES
-from spaces.inspectors import INSPECTOR_SPACES
 
+from search import recipes
 from search.document import DocumentError, read_document
 from search.study import (
     Objective,
@@ -25,6 +25,7 @@ from search.study import (
     possible_extractors,
 )
 from spaces.domains import SpaceError, nearest
+from spaces.inspectors import INSPECTOR_SPACES
 from spaces.space import Space, flatten
 from spaces.whole import whole_space
 from trainables.datasets.settings import DataSettings
@@ -40,12 +41,13 @@ NAMES = ("study", "seed", "data", "space", "objectives", "scores", "search", "re
 AMOUNT_KINDS = ("per_class", "multiple", "top_up_to", "fraction")
 
 
-def load_study(path: str | Path, sets: Sequence[str] = ()) -> Study:
+def load_study(path: str | Path, sets: Sequence[str] = (), *, thorough: bool = False) -> Study:
     """Reads a study file.
 
     Args:
         path: the file.
         sets: overrides `a.b.c=value`, as given to `--set`.
+        thorough: True also asks the families, inspectors and data sets themselves, which imports torch.
 
     Raises:
         StudyError: the file cannot be read, or has problems; all of them, each with its place.
@@ -57,10 +59,10 @@ def load_study(path: str | Path, sets: Sequence[str] = ()) -> Study:
         raise StudyError(f"{path}: no such study file.\n  {cure}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: cannot be read ({error})") from error
-    return parse_study(text, str(path), sets)
+    return parse_study(text, str(path), sets, thorough=thorough)
 
 
-def parse_study(text: str, name: str, sets: Sequence[str] = ()) -> Study:
+def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: bool = False) -> Study:
     """Reads the text of a study file; `name` is what messages call it.
 
     Raises:
@@ -97,10 +99,13 @@ def parse_study(text: str, name: str, sets: Sequence[str] = ()) -> Study:
             storage=settings["storage"],
             resolved=settings["resolved"],
         )
-        baselines = len(study.inspectors) * len(search.baselines)
-        if search.trials > baselines:
+        baselines = len(recipes.baseline_params(space, search.baselines))
+        if search.trials <= baselines:
+            problems.append(("search.trials", f"{search.trials} leaves nothing to search: the baselines alone are {baselines}"))
+        elif thorough:
+            problems = recipes.problems(study)
+        if not problems:
             return study
-        problems.append(("search.trials", f"{search.trials} leaves nothing to search: the baselines alone are {baselines}"))
     raise StudyError("\n".join(f"{document.where(dotted)}: {dotted}: {text}" for dotted, text in dict.fromkeys(problems)))
 
 

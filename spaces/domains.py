@@ -28,12 +28,14 @@ class Trial(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fixed:
-    """One value that nobody varies."""
+    """One value that is not varied, unless a study says so and `within` allows it."""
 
     default: Scalar
     """The value."""
     source: str = ""
     """Where it comes from: paper, reference code, study file."""
+    within: "Float | Int | Categorical | None" = None
+    """What a study may set it to, or vary it in; None where it may not."""
 
     def suggest(self, trial: Trial, name: str) -> Scalar:
         """Gives the value without asking."""
@@ -52,14 +54,17 @@ class Fixed:
         return _match((self.default,), value)
 
     def narrow(self, wanted: Any) -> "Domain":
-        """Accepts only what it already is."""
+        """Takes what `within` allows; otherwise accepts only what it already is."""
+        if self.within is not None:
+            return self.within.narrow(wanted)
         for value in wanted if isinstance(wanted, list | tuple) else [wanted]:
             self.check(value)
         return self
 
     def describe(self) -> str:
         """Says the domain in a few words."""
-        return f"{_say(self.default)} (fixed)"
+        may_be = f"a study may set {self.within.describe().rpartition(';')[0]}" if self.within is not None else "fixed"
+        return f"{_say(self.default)} ({may_be})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +84,8 @@ class Categorical:
 
     def suggest(self, trial: Trial, name: str) -> Scalar:
         """Asks the trial for one of the choices."""
+        if len(self.choices) == 1:
+            return self.default
         value: Scalar = trial.suggest_categorical(name, self.choices)
         return value
 

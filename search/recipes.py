@@ -1,0 +1,155 @@
+"""From a study and a suggestion to the recipe of one trial; the points that are tried first; and whether a study fits what is installed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from search.study import Study, StudyError
+from spaces.space import Space, flatten
+from trainables.datasets import DATASETS
+from trainables.errors import SettingsError
+from trainables.generators import GENERATORS
+from trainables.inspectors import INSPECTORS
+from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
+from trainables.registry import pick
+
+BASELINES: dict[str, dict[str, str]] = {
+    "plain": {},
+    "oversample": {"balance": "oversample"},
+    "undersample": {"balance": "undersample"},
+    "augment": {"augment": "classical"},
+}
+"""Baseline -> the inspector's settings that it changes."""
+
+
+def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Unit] = (Unit(),), judge: bool = False) -> Recipe:
+    """Builds the recipe of one trial.
+
+    Args:
+        study: resolved.
+        params: every setting that applies, by dotted name; a `baseline` among them means real images alone.
+        units: replicates.
+        judge: True reads the test split.
+    """
+    settled = study.resolved
+    assert settled is not None, "a study is resolved before its first trial"
+    real_only = "baseline" in params
+    return Recipe(
+        data=study.data,
+        fingerprint=settled.fingerprint,
+        generator=None if real_only else generator_part(params),
+        synthesis=None if real_only else synthesis_part(params),
+        inspector=inspector_part(params),
+        scores=ScorePart(
+            extractor=settled.extractor,
+            inception_weights=settled.inception_weights,
+            weights_hash=settled.weights_hash,
+            inspector=reference_inspector(study),
+        ),
+        seed=study.seed,
+        units=tuple(units),
+        judge=judge,
+        precision=settled.precision,
+    )
+
+
+def generator_part(params: Mapping[str, Any]) -> GeneratorPart:
+    """Reads the generator's part of a point."""
+    family = params["generator.family"]
+    return GeneratorPart(family=family, settings=_below(params, f"generator.{family}."), kimg=float(params["generator.kimg"]))
+
+
+def synthesis_part(params: Mapping[str, Any]) -> SynthesisPart:
+    """Reads the synthesis part of a point."""
+    kind = params["synthesis.amount"]
+    given = {name: params[f"synthesis.{name}"] for name in ("truncation", "filter", "min_confidence") if f"synthesis.{name}" in params}
+    return SynthesisPart(amount=Amount(kind=kind, value=float(params.get(f"synthesis.{kind}", 0.0))), **given)
+
+
+def inspector_part(params: Mapping[str, Any]) -> InspectorPart:
+    """Reads the inspector's part of a point."""
+    kind = params["inspector.kind"]
+    return InspectorPart(kind=kind, settings=_below(params, f"inspector.{kind}."))
+
+
+def reference_inspector(study: Study) -> InspectorPart:
+    """Gives the inspector whose features and confidences are used: the one that the study's first trial trains on real images alone."""
+    return inspector_part(baseline_params(study.space, ("plain",))[0])
+
+
+def baseline_params(space: Space, baselines: Sequence[str]) -> list[dict[str, Any]]:
+    """Lists the points of the baselines: each for every inspector, `plain` of the first inspector at the head; none twice."""
+    points: list[dict[str, Any]] = []
+    seen: list[InspectorPart] = []
+    for baseline in baselines:
+        for kind in space.tree["inspector.kind"].grid(0):
+            point = {name: value for name, value in space.defaults({"inspector.kind": kind}).items() if name.startswith("inspector.")}
+            point |= {f"inspector.{kind}.{name}": value for name, value in BASELINES[baseline].items()}
+            # A study that augments everywhere has its augmented baseline already.
+            if (part := inspector_part(point)) not in seen:
+                seen.append(part)
+                points.append({"baseline": baseline, **point})
+    return points
+
+
+def paper_params(study: Study) -> list[dict[str, Any]]:
+    """Lists each family's paper settings, as far as the study's space allows them."""
+    return [dict(study.space.defaults({"generator.family": family})) for family in study.families]
+
+
+def try_params(study: Study) -> list[dict[str, Any]]:
+    """Lists the user's own points, completed by defaults."""
+    return [dict(study.space.defaults(dict(flatten(point, study.space.names())))) for point in study.search.tries]
+
+
+def problems(study: Study) -> list[tuple[str, str]]:
+    """Says what in a study does not fit the families, inspectors and data sets there are: (dotted name, text). Imports torch."""
+    found = _data_problems(study)
+    for family in study.families:
+        model = pick(GENERATORS, family, "generator family")
+        if model.needs_backgrounds and study.data.backgrounds == "none":
+            cure = "set data.backgrounds to crops (mined from training images) or folder, or leave the family out of space.generator.family"
+            found.append(("data.backgrounds", f"{family} turns defect-free images into defects and there are none; {cure}"))
+        if study.data.size_px not in model.sizes_px:
+            found.append(("data.size_px", f"{family} cannot be built for {study.data.size_px} px; it can for {', '.join(map(str, model.sizes_px))}"))
+    tried = [("space", point) for point in paper_params(study)]
+    tried += [(f"search.try[{i}]", point) for i, point in enumerate(try_params(study))]
+    for place, params in tried:
+        family, kind = params["generator.family"], params["inspector.kind"]
+        parts = (
+            (f"generator.{family}", pick(GENERATORS, family, "generator family").Config, generator_part(params).settings),
+            (f"inspector.{kind}", pick(INSPECTORS, kind, "inspector").Config, inspector_part(params).settings),
+        )
+        for name, config, settings in parts:
+            try:
+                config(**settings)
+            except SettingsError as error:
+                found.append((place, f"{name}: {error}"))
+    return list(dict.fromkeys(found))
+
+
+def validate(study: Study) -> None:
+    """Refuses a study that does not fit the families, inspectors and data sets there are. Imports torch.
+
+    Raises:
+        StudyError: every problem.
+    """
+    if found := problems(study):
+        raise StudyError("\n".join(f"{name}: {text}" for name, text in found))
+
+
+def _data_problems(study: Study) -> list[tuple[str, str]]:
+    data = study.data
+    if data.dataset not in DATASETS:
+        try:
+            pick(DATASETS, data.dataset, "data set")
+        except SettingsError as error:
+            return [("data.dataset", str(error))]
+    if data.dataset != "procedural" and data.path is None:
+        return [("data.path", f"missing: the folder of the images; only procedural surfaces need none (data.dataset is {data.dataset})")]
+    if data.backgrounds_path is not None and data.backgrounds != "folder":
+        return [("data.backgrounds_path", f"given, but data.backgrounds is {data.backgrounds}; set it to folder")]
+    return []
+
+
+def _below(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
