@@ -1,0 +1,251 @@
+"""The one place that hands out trials and takes in how they end, for both runners: `ask`, `progress`, `finish`, `lost`.
+
+Order of writing: `asked.json`, then the journal; `record.json`, then the journal. A driver that is killed between any two of them finds on its next
+start the same state that it would have reached, because all but the records is derived.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from reports.records import Asked, Record
+from search.index import Index
+from search.ledger import LOST_WORKERS, Ledger
+from search.model import Model
+from search.moves import Move, Plan, next_move
+from trainables.progress import Progress, Scores
+from trainables.recipe import Recipe, Unit
+from trainables.store import Store
+
+WAIT = "wait"
+"""No trial can be handed out now; one can when another has ended."""
+FINISHED = "finished"
+"""No trial is left to hand out. Others may still be running."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """How a trial failed."""
+
+    name: str
+    """One of `trainables.errors.FAILURES`."""
+    message: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """A trial that is handed out."""
+
+    since_s: float
+    marks: frozenset[str]
+    """The generators it needs, with their marks."""
+
+
+class Observer(Protocol):
+    """Who is told what happens, beside the records."""
+
+    def asked(self, asked: Asked) -> None: ...
+    def progress(self, number: int, progress: Progress) -> None: ...
+    def finished(self, asked: Asked, record: Record) -> None: ...
+
+
+class Build(Protocol):
+    """Makes the recipe of a trial from its settings."""
+
+    def __call__(self, params: Mapping[str, Any], *, units: tuple[Unit, ...], judge: bool) -> Recipe: ...
+
+
+class Asker:
+    """Hands out the trials of one run.
+
+    Raises:
+        RunError: from any of its methods, when this driver was overtaken or the run's folder cannot be written. The caller then stops.
+    """
+
+    def __init__(
+        self, ledger: Ledger, *, plan: Plan, build: Build, store: Store, observer: Observer | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._ledger = ledger
+        self._plan = plan
+        self._build = build
+        self._store = store
+        self._observer = observer
+        self._clock = clock
+        self._index = Index(ledger.run, name=plan.study.name, goals=plan.study.objectives, space=plan.study.space)
+        self._index.sync(ledger.asked, ledger.records)
+        self._model = Model(plan.study)
+        for number in sorted(ledger.asked):
+            self._model.add(ledger.asked[number])
+            if number in ledger.records:
+                self._model.tell(ledger.records[number])
+        self._again = ledger.unfinished()
+        self._held: Asked | None = None
+        self._running: dict[int, Running] = {}
+        self._trained: set[str] = set()
+        for number, record in ledger.records.items():
+            self._note_trained(number, record)
+
+    @property
+    def running(self) -> list[int]:
+        """The trials that are handed out now."""
+        return sorted(self._running)
+
+    def ask(self) -> Asked | str:
+        """Hands out the next trial; `WAIT` or `FINISHED` where there is none."""
+        asked = self._interrupted() or self._suggest()
+        if isinstance(asked, str):
+            return asked
+        self._ledger.begin(asked.trial)
+        self._running[asked.trial] = Running(since_s=self._clock(), marks=_marks(asked.recipe))
+        if self._observer is not None:
+            self._observer.asked(asked)
+        return asked
+
+    def _interrupted(self) -> Asked | None:
+        """Finds a trial that was asked before and has to be run again."""
+        for number in self._again:
+            asked = self._ledger.asked[number]
+            if self._is_free(asked.recipe):
+                self._again.remove(number)
+                return asked
+        return None
+
+    def _suggest(self) -> Asked | str:
+        """Makes a suggestion and publishes it. One that would train what a running trial is training is held back until that has ended."""
+        if self._held is None:
+            number = self._ledger.next_number
+            move = next_move(self._plan, number, self._ledger.asked, self._ledger.records, is_free=self._move_is_free)
+            if isinstance(move, str):
+                # A running trial may yet lose its worker and have to be handed out again.
+                return WAIT if self._again or self._running else move
+            params = dict(move.fixed) if move.whole else self._model.suggest(number, move.fixed)
+            self._held = self._asked(number, move, params)
+        if not self._is_free(self._held.recipe):
+            return WAIT
+        asked, self._held = self._held, None
+        self._ledger.ask(asked)
+        if asked.trial == len(self._ledger.asked) - 1:
+            self._index.ask(asked)
+        else:  # The folder of an earlier trial was moved away, and its number is asked again: Optuna's numbers only grow.
+            self._index.sync(self._ledger.asked, self._ledger.records)
+        self._model.add(asked)
+        return asked
+
+    def _asked(self, number: int, move: Move, params: Mapping[str, Any]) -> Asked:
+        recipe = self._build(params, units=move.units, judge=move.judge)
+        return Asked(
+            trial=number,
+            move=move.kind,
+            reason=move.reason,
+            parent=move.parent,
+            params=params,
+            recipe=recipe.to_plain(),
+            epoch=self._ledger.lease.epoch,
+            time_s=self._clock(),
+        )
+
+    def _move_is_free(self, move: Move) -> bool:
+        return self._is_free(self._build(move.fixed, units=move.units, judge=move.judge).to_plain())
+
+    def _is_free(self, recipe: Mapping[str, Any]) -> bool:
+        """Says whether no running trial trains what this recipe would. A later mark continues from an earlier one, so marks do not matter."""
+        here = _generators(_marks(recipe) - self._trained)
+        return all(here.isdisjoint(_generators(other.marks - self._trained)) for other in self._running.values())
+
+    def _note_trained(self, number: int, record: Record) -> None:
+        if record.state == "complete":
+            self._trained |= _marks(self._ledger.asked[number].recipe)
+
+    def progress(self, number: int, progress: Progress) -> None:
+        """Notes a sign of life in the trial's steps."""
+        if number in self._running:
+            self._ledger.step(number, {"time_s": self._clock(), **asdict(progress)})
+            if self._observer is not None:
+                self._observer.progress(number, progress)
+
+    def finish(self, number: int, end: Scores | Failure) -> Record:
+        """Publishes how a trial ended, then tells the journal and the model."""
+        asked = self._ledger.asked[number]
+        samples: bytes | None = None
+        if isinstance(end, Scores) and (bad := _not_finite(end)) is not None:
+            end = Failure(name="diverged", message=f"{bad} is not a finite number")
+        if isinstance(end, Scores) and end.samples is not None:
+            samples = self._sheet(end.samples)
+        record = self._ledger.finish(
+            self._record(number, end, with_samples=samples is not None), samples=samples, error=end.traceback if isinstance(end, Failure) else None
+        )
+        self._running.pop(number, None)
+        self._note_trained(number, record)
+        self._index.tell(asked, record)
+        self._model.tell(record)
+        if self._observer is not None:
+            self._observer.finished(asked, record)
+        return record
+
+    def lost(self, number: int, *, node_lost: bool) -> Record | None:
+        """Takes in that a trial's worker died. It is run again, unless it has lost three; a lost machine is no fault of the trial's."""
+        attempts = self._ledger.attempts(number) if node_lost else self._ledger.lose(number)
+        if attempts.lost >= LOST_WORKERS:
+            message = f"its worker process died {attempts.lost} times (out of memory is the usual cause: try smaller batches or fewer workers)"
+            return self.finish(number, Failure(name="lost_worker", message=message))
+        self._running.pop(number, None)
+        self._again = sorted({*self._again, number})
+        return None
+
+    def _record(self, number: int, end: Scores | Failure, *, with_samples: bool) -> Record:
+        now_s = self._clock()
+        running = self._running.get(number)
+        common: dict[str, Any] = {
+            "trial": number,
+            "attempts": max(1, self._ledger.attempts(number).begun),
+            "started_s": running.since_s if running else now_s,
+            "ended_s": now_s,
+            "epoch": self._ledger.lease.epoch,
+        }
+        if isinstance(end, Failure):
+            first = (end.message.strip() or end.name).splitlines()[0]
+            return Record(state="failed", failure=end.name, message=first, **common)
+        layout = {key: value for key, value in end.samples.items() if key not in ("stage", "key", "file")} if end.samples and with_samples else None
+        return Record(
+            state="complete",
+            scores=end.values,
+            units=list(end.units),
+            confusion=end.confusion,
+            classes=end.classes,
+            conditions=end.conditions,
+            stages=[asdict(stage) for stage in end.stages],
+            samples=layout,
+            **common,
+        )
+
+    def _sheet(self, where: Mapping[str, Any]) -> bytes | None:
+        """Fetches a trial's contact sheet from the store, so that the run's folder can be read alone."""
+        entry = self._store.lookup(str(where["stage"]), str(where["key"]))
+        return None if entry is None else entry.read(str(where["file"]))
+
+
+def _not_finite(scores: Scores) -> str | None:
+    """Names the first score that is not a finite number."""
+    for values in (scores.values, *scores.units):
+        for name, value in values.items():
+            if value is not None and not math.isfinite(value):
+                return name
+    return None
+
+
+def _marks(recipe: Mapping[str, Any]) -> frozenset[str]:
+    """Names the generators that a recipe needs, one for each seed, as `mark@settings`."""
+    part = recipe["generator"]
+    if part is None:
+        return frozenset()
+    settings = json.dumps([part["family"], part["settings"], recipe["data"], recipe["seed"], recipe["precision"]], sort_keys=True)
+    return frozenset(f"{part['kimg']}@{unit['generator']}{settings}" for unit in recipe["units"])
+
+
+def _generators(marks: frozenset[str]) -> frozenset[str]:
+    """Leaves the marks out of the names of generators."""
+    return frozenset(name.partition("@")[2] for name in marks)

@@ -1,0 +1,121 @@
+"""Optuna's view of a run: `optuna.journal`, an index derived from the records, for Optuna's own plots and its dashboard.
+
+Nothing is ever decided by this file: the search draws its suggestions from the records, in memory (`search.model`). So a journal that is missing,
+torn or in disagreement with the records is simply written anew, in trial order. Called by the asker.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from reports.records import Asked, Record
+from search.distributions import distributions
+from search.fronts import objective_values
+from search.study import Objective
+from spaces.space import Space
+
+JOURNAL = "optuna.journal"
+
+
+def told(asked: Asked, record: Record | None, goals: tuple[Objective, ...], space: Space) -> FrozenTrial:
+    """Says one trial as Optuna should know it: COMPLETE only with every objective, PRUNED where one has no meaning, FAIL with its reason.
+
+    Settings stand only on trials that the search drew: a baseline or a confirmation has none, so that it can bias no model.
+    """
+    drawn = asked.move not in ("baseline", "confirm")
+    known: Mapping[str, BaseDistribution] = distributions(space, asked.params) if drawn else {}
+    attrs: dict[str, Any] = {"trial": asked.trial, "move": asked.move, "reason": asked.reason, "parent": asked.parent}
+    state, values = TrialState.RUNNING, None
+    if record is not None:
+        found = objective_values(record, goals)
+        if record.state == "failed":
+            state, attrs["failure"], attrs["message"] = TrialState.FAIL, record.failure, record.message
+        elif record.state == "complete" and found is not None and asked.move != "confirm":
+            state, values = TrialState.COMPLETE, list(found)
+        else:
+            state = TrialState.PRUNED
+            attrs["why"] = {"confirm": "a confirmation"}.get(
+                asked.move, "stopped early" if record.state == "pruned" else "an objective has no meaning here"
+            )
+    return create_trial(state=state, values=values, params={name: asked.params[name] for name in known}, distributions=dict(known), user_attrs=attrs)
+
+
+class Index:
+    """The journal of one run, kept in step with its records."""
+
+    def __init__(self, run: Path, *, name: str, goals: tuple[Objective, ...], space: Space) -> None:
+        self._path = run / JOURNAL
+        self._name = name
+        self._goals = goals
+        self._space = space
+        self._study: optuna.Study | None = None
+        self._ids: dict[int, int] = {}
+        self._known: dict[int, FrozenTrial] = {}
+
+    def sync(self, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> bool:
+        """Opens the journal; where it disagrees with the records it is written anew. Returns whether it was."""
+        wanted = [told(asked[number], records.get(number), self._goals, self._space) for number in sorted(asked)]
+        # The lease makes this driver the only writer, so that a lock left behind by a killed one means nothing.
+        Path(f"{self._path}.lock").unlink(missing_ok=True)
+        found = self._read()
+        rebuilt = found is None or [_story(trial) for trial in found] != [_story(trial) for trial in wanted]
+        if rebuilt:
+            aside = self._path.with_name(f"{JOURNAL}.part")
+            aside.unlink(missing_ok=True)
+            study = self._open(aside)
+            for trial in wanted:
+                study.add_trial(trial)
+            os.replace(aside, self._path)
+        self._study = self._open(self._path)
+        self._ids = {trial.user_attrs["trial"]: trial._trial_id for trial in self._study.get_trials(deepcopy=False)}
+        self._known = dict(zip(sorted(asked), wanted, strict=True))
+        return rebuilt
+
+    def _read(self) -> list[FrozenTrial] | None:
+        """Reads the journal whole; None where it is missing, torn, or of other objectives."""
+        try:
+            text = self._path.read_bytes()
+            if not text.endswith(b"\n"):
+                return None
+            study = optuna.load_study(study_name=self._name, storage=JournalStorage(JournalFileBackend(str(self._path))))
+            if study.directions != self._directions():
+                return None
+            return study.get_trials(deepcopy=False)
+        except Exception:
+            # A damaged journal can raise anything from within Optuna; whatever it was, the cure is the same.
+            return None
+
+    def _directions(self) -> list[optuna.study.StudyDirection]:
+        return [optuna.study.StudyDirection[goal.direction.upper()] for goal in self._goals]
+
+    def _open(self, path: Path) -> optuna.Study:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        return optuna.create_study(study_name=self._name, storage=storage, directions=self._directions(), load_if_exists=True)
+
+    def ask(self, asked: Asked) -> None:
+        """Adds a trial that was just published."""
+        assert self._study is not None
+        trial = told(asked, None, self._goals, self._space)
+        self._ids[asked.trial] = self._study._storage.create_new_trial(self._study._study_id, template_trial=trial)
+
+    def tell(self, asked: Asked, record: Record) -> None:
+        """Ends a trial whose record was just published."""
+        assert self._study is not None
+        trial = told(asked, record, self._goals, self._space)
+        storage, number = self._study._storage, self._ids[asked.trial]
+        for name in ("failure", "message", "why"):
+            if name in trial.user_attrs:
+                storage.set_trial_user_attr(number, name, trial.user_attrs[name])
+        storage.set_trial_state_values(number, trial.state, trial.values)
+
+
+def _story(trial: FrozenTrial) -> tuple[Any, ...]:
+    """What of a trial must agree; times need not."""
+    return trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs

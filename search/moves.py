@@ -1,0 +1,179 @@
+"""What to suggest next. Each suggestion is a move with its reason and its parent, a pure function of the study, the trial's number and the records.
+
+In order: baselines on real images alone, each family's paper settings, the user's own points, then explore, promote and reuse in turns, and
+confirmations once all of these have ended. Called by the asker.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reports.records import Asked, Record
+from search.budget import StageCost, measured, spent
+from search.confirm import fresh_units, to_confirm
+from search.fronts import Value, objective_values, ranks, sign
+from search.recipes import paper_params, try_params
+from search.study import Study
+from trainables.recipe import Unit
+
+MOST_REUSES = 3
+"""Reuses in a row before a new generator is tried, however cheap they are."""
+MOST_EXPLORES = 3
+"""New generators in a row before one of them is used again, however cheap they are."""
+PROMOTE_ONE_OF = 3
+"""Generators that must have ended at a mark for each one that goes on to the next."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """What a trial is for, and what of it is given."""
+
+    kind: str
+    """One of `reports.records.MOVES`."""
+    reason: str
+    parent: int | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that are given."""
+    whole: bool = True
+    """True where `fixed` is everything; False lets the model suggest the rest."""
+    units: tuple[Unit, ...] = (Unit(),)
+    judge: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A study as the moves see it."""
+
+    study: Study
+    baselines: Sequence[Mapping[str, Any]]
+    """Settings of each baseline; the first makes the stages that others share."""
+    starts: Sequence[tuple[str, Mapping[str, Any]]]
+    """Reason and settings of what is tried before anything is suggested."""
+    cost: StageCost = measured
+    """Seconds of a stage; fixed numbers where a test weighs them."""
+
+    @property
+    def trials(self) -> int:
+        """Trials before confirmation: what the study says, but never fewer than the baselines."""
+        return max(self.study.search.trials, len(self.baselines))
+
+
+def starting_points(study: Study) -> list[tuple[str, Mapping[str, Any]]]:
+    """Lists what is tried first: the paper settings of each family, then the user's own points."""
+    paper = paper_params(study) if study.search.paper_settings else []
+    starts = [(f"the paper's settings of {point['generator.family']}", point) for point in paper]
+    return starts + [("a point of the study's own (search.try)", point) for point in try_params(study)]
+
+
+def next_move(plan: Plan, number: int, asked: Mapping[int, Asked], records: Mapping[int, Record], *, is_free: Callable[[Move], bool]) -> Move | str:
+    """Chooses the move of trial `number`; "wait" where it cannot be chosen yet, "finished" where there is none left.
+
+    Args:
+        plan: the study.
+        number: the trial, smaller than all numbers that are not yet asked.
+        asked: what was asked.
+        records: what has finished.
+        is_free: whether a move would not train a stage that a running trial is training.
+    """
+    if number < len(plan.baselines):
+        params = plan.baselines[number]
+        return Move(kind="baseline", reason=f"real images alone, {params.get('baseline', 'plain')}: what synthetic images must beat", fixed=params)
+    if 0 not in records:
+        return "wait"  # The first baseline makes the inspector whose features and confidences everything else uses.
+    if number < plan.trials:
+        if (at := number - len(plan.baselines)) < len(plan.starts):
+            reason, params = plan.starts[at]
+            return Move(kind="explore", reason=reason, fixed=params)
+        return _search(plan, asked, records)
+    return _confirm(plan, asked, records, is_free)
+
+
+def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> Move:
+    """Weighs new generators against more use of those there are."""
+    marks = sorted(plan.study.search.marks)
+    new = Move(kind="explore", reason="a new generator, suggested by the model", fixed={"generator.kimg": marks[0]}, whole=False)
+    values = _generators(plan, asked, records)
+    if not values:
+        return new
+    goals = plan.study.objectives
+    best = {key: numbers[0] for key, numbers in values.items()}
+    level = ranks({number: value for number in best.values() if (value := objective_values(records[number], goals)) is not None}, goals)
+    if (parent := _to_promote(plan, asked, best, level)) is not None:
+        mark = marks[marks.index(asked[parent].params["generator.kimg"]) + 1]
+        fixed = {**asked[parent].params, "generator.kimg": mark}
+        return Move(kind="promote", reason=f"trial {parent} leads its mark, so its generator goes on to {mark:g} kimg", parent=parent, fixed=fixed)
+    if _explores(plan, asked, records):
+        return new
+    # The best generator first, but each further use of one makes way for the next best.
+    uses = {key: sum(_generator(other.params) == key for other in asked.values() if other.move != "confirm") for key in best}
+    key = min(best, key=lambda key: (level[best[key]] + uses[key], best[key]))
+    fixed = {name: value for name, value in asked[best[key]].params.items() if name.startswith("generator.")}
+    reason = f"the generator of trial {best[key]} again, with other settings behind it"
+    return Move(kind="reuse", reason=reason, parent=best[key], fixed=fixed, whole=False)
+
+
+def _explores(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> bool:
+    """Balances the seconds on generators with those behind them, within a longest row of either move."""
+    drawn = [asked[number].move for number in sorted(asked) if number >= len(plan.baselines) + len(plan.starts)]
+    moves = [move for move in drawn if move in ("explore", "reuse")]
+    if moves[-MOST_REUSES:] == ["reuse"] * MOST_REUSES:
+        return True
+    if moves[-MOST_EXPLORES:] == ["explore"] * MOST_EXPLORES:
+        return False
+    so_far = spent((record for number, record in records.items() if asked[number].move != "confirm"), plan.cost)
+    return so_far.generators_s < so_far.downstream_s
+
+
+def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> dict[str, list[int]]:
+    """Lists the finished trials of each finished generator and mark, the best of the first objective first."""
+    goals = plan.study.objectives
+    found: dict[str, list[tuple[Value, int]]] = {}
+    for number in sorted(records):
+        value = objective_values(records[number], goals)
+        if asked[number].move in ("explore", "reuse", "promote") and records[number].state == "complete" and value is not None:
+            found.setdefault(_generator(asked[number].params), []).append((value, number))
+    return {key: [number for _, number in sorted(pairs, key=lambda pair: (sign(goals[0]) * pair[0][0], pair[1]))] for key, pairs in found.items()}
+
+
+def _generator(params: Mapping[str, Any]) -> str:
+    """Names the generator settings of a trial, the mark included."""
+    return json.dumps({name: value for name, value in params.items() if name.startswith("generator.")}, sort_keys=True)
+
+
+def _to_promote(plan: Plan, asked: Mapping[int, Asked], best: Mapping[str, int], level: Mapping[int, int]) -> int | None:
+    """Finds a trial whose generator has earned the next mark: the best of its mark, one for every `PROMOTE_ONE_OF` that ended there."""
+    marks = sorted(plan.study.search.marks)
+    for mark, after in reversed(list(itertools.pairwise(marks))):
+        at = [number for number in best.values() if asked[number].params["generator.kimg"] == mark]
+        gone = {_without_mark(other.params) for other in asked.values() if other.params.get("generator.kimg") == after}
+        here = {_without_mark(asked[number].params) for number in at}
+        if len(at) < PROMOTE_ONE_OF * (len(gone & here) + 1):
+            continue
+        left = [number for number in at if _without_mark(asked[number].params) not in gone]
+        if left:
+            return min(left, key=lambda number: (level[number], number))
+    return None
+
+
+def _without_mark(params: Mapping[str, Any]) -> str:
+    return _generator({name: value for name, value in params.items() if name != "generator.kimg"})
+
+
+def _confirm(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record], is_free: Callable[[Move], bool]) -> Move | str:
+    """Repeats the best with fresh seeds on the test split, once everything else has ended."""
+    settings = plan.study.search.confirm
+    if settings.top == 0:
+        return "finished"
+    if any(number not in records for number in asked if asked[number].move != "confirm"):
+        return "wait"
+    units = fresh_units(settings.seeds, retrain_generator=settings.retrain_generator)
+    confirmed = {other.parent for other in asked.values() if other.move == "confirm"}
+    left = [pair for pair in to_confirm(asked, records, plan.study.objectives, top=settings.top) if pair[0] not in confirmed]
+    for number, why in left:
+        reason = f"trial {number}, {why}, with fresh seeds on the test split"
+        move = Move(kind="confirm", reason=reason, parent=number, fixed=asked[number].params, units=units, judge=True)
+        if is_free(move):
+            return move
+    return "wait" if left else "finished"
