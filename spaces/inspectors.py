@@ -1,6 +1,6 @@
 """The default space of each inspector: the papers' values, and the ranges around them."""
 
-from spaces.domains import Categorical, Domain, Float, Int
+from spaces.domains import Categorical, Domain, Fixed, Float, Int
 from spaces.space import Tree
 
 _CLASSIFIER: dict[str, Domain] = {
@@ -8,7 +8,12 @@ _CLASSIFIER: dict[str, Domain] = {
     "epochs": Int(low=3, high=100, log=True, default=50, source="SDG-GAN, comparison and cross-validation"),
     "batch": Categorical(choices=(16, 32, 64, 128), default=32, source="SDG-GAN, whole images"),
     "weight_decay": Float(low=1e-6, high=1e-2, log=True, default=1e-2, source="SDG-GAN's L2 on convolutions"),
-    "min_steps": Int(low=1, high=10_000, log=True, default=400, source="ours: a small real-only set is not starved beside a large one"),
+    # Not varied unless a study says so: it says how a comparison is made, not what is compared.
+    "min_steps": Fixed(
+        default=400,
+        source="ours: a small real-only set is not starved beside a large one",
+        within=Int(low=1, high=10_000, log=True, default=400),
+    ),
     "augment": Categorical(choices=("none", "flips", "classical"), default="none", source="PE-GAN compares without"),
     "balance": Categorical(choices=("none", "oversample", "undersample"), default="none", source="PE-GAN's classes are balanced"),
 }
