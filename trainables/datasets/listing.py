@@ -17,6 +17,9 @@ from trainables.registry import pick, resolve
 DEFECT_FREE = "defect_free"
 """Class name of images without a defect, whatever their folder is called."""
 
+EXAMPLES = 3
+"""Example paths that a problem names."""
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -89,8 +92,6 @@ class Listing:
     samples: Sequence[Sample]
     problems: Sequence[Problem] = field(default_factory=tuple)
     """What the loader found wrong with the layout."""
-    extra_files: Sequence[Path] = field(default_factory=tuple)
-    """Files beside images and masks that decide the content, such as box annotations."""
     read: Callable[[Sample], Picture] = read_files
     independent: bool = False
     """True where every sample is known to show a picture of its own, so that near-copies need not be looked for."""

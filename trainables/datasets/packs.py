@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from trainables.datasets.check import problems_of, refuse
 from trainables.datasets.listing import DEFECT_FREE, Listing, load_listing
+from trainables.datasets.problems import problems_of, refuse
 from trainables.datasets.procedural import VERSION as SURFACES
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.survey import Survey, survey
@@ -106,7 +106,7 @@ def open_pack(settings: DataSettings, fingerprint: str, store: Store) -> Pack:
     entry = store.lookup("pack", key)
     if entry is None:
         entry = _build(settings, fingerprint, key, store)
-    return _read(entry)
+    return _read(pa.memory_map(str(entry.local_path(FILE))), key)
 
 
 def pack_dataset(settings: DataSettings, store: Store) -> tuple[str, Pack]:
@@ -128,10 +128,15 @@ def _build(settings: DataSettings, wanted: str, key: str, store: Store) -> Entry
             f"{where}: the images are not the ones this study began with (fingerprint {found}, expected {wanted}).\n"
             "  Put the images back as they were, or start a new run on the new ones: --fresh or --name NAME."
         )
-    survey_made = survey(listing, size_px=settings.size_px, channels=settings.channels)
-    refuse(problems_of(survey_made, settings), settings.path or settings.dataset)
-    data = _to_arrow(survey_made, settings)
-    return store.publish("pack", key, {FILE: data}, {"images": len(survey_made.samples), "size_px": settings.size_px, "channels": settings.channels})
+    made = survey(listing, size_px=settings.size_px, channels=settings.channels)
+    refuse(problems_of(made, settings), settings.path or settings.dataset)
+    info = {"images": len(made.samples), "size_px": settings.size_px, "channels": settings.channels}
+    return store.publish("pack", key, {FILE: _to_arrow(made, settings)}, info)
+
+
+def pack_of(found: Survey, settings: DataSettings) -> Pack:
+    """Makes a pack in memory only, of what may never be published."""
+    return _read(pa.py_buffer(_to_arrow(found, settings)), "unpublished")
 
 
 def _to_arrow(found: Survey, settings: DataSettings) -> bytes:
@@ -173,9 +178,9 @@ def _fixed(rows: npt.NDArray[np.uint8]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), int(np.prod(rows.shape[1:])))
 
 
-def _read(entry: Entry) -> Pack:
-    """Maps a published pack."""
-    batch = pa.ipc.open_file(pa.memory_map(str(entry.local_path(FILE)))).get_batch(0)
+def _read(source: pa.Buffer | pa.MemoryMappedFile, key: str) -> Pack:
+    """Makes numpy views of an Arrow file."""
+    batch = pa.ipc.open_file(source).get_batch(0)
     about = json.loads(batch.schema.metadata[b"tundish"])
     shape = tuple(about["shape"])
 
@@ -186,7 +191,7 @@ def _read(entry: Entry) -> Pack:
         return np.asarray(batch.column(name).flatten().to_numpy(zero_copy_only=True)).reshape(-1, *row)
 
     return Pack(
-        key=entry.key,
+        key=key,
         classes=tuple(about["classes"]),
         images=pixels("pixels", shape),
         labels=numbers("label"),

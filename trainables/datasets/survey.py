@@ -7,12 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets.groups import THUMBNAIL_PX, find_groups
-from trainables.datasets.listing import Listing, Problem, Sample
+from trainables.datasets.listing import EXAMPLES, Listing, Problem, Sample
 from trainables.datasets.pictures import fit, fit_mask, is_coloured, thumbnail
 from trainables.errors import DatasetError
-
-EXAMPLES = 3
-"""Example paths that a problem names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,77 @@
+"""VOC XML boxes: where defects are, for images that come without masks. Called by loaders and by cropping."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from trainables.datasets.listing import EXAMPLES, Problem, Sample
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in fractions of the picture's width and height."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Annotation:
+    """The boxes of one image."""
+
+    file: Path
+    boxes: tuple[Box, ...]
+
+
+def read_boxes(folder: Path) -> tuple[dict[str, Annotation], list[Problem]]:
+    """Reads all XML files below a folder, by the stem of their names; what they say in `<filename>` is not trusted."""
+    found: dict[str, Annotation] = {}
+    broken: list[str] = []
+    for file in sorted(folder.rglob("*.xml")):
+        if file.name.startswith("."):
+            continue
+        try:
+            found[file.stem] = Annotation(file=file, boxes=_parse(file))
+        except (OSError, ElementTree.ParseError, ValueError) as error:
+            broken.append(f"{file}: {error}")
+    problems = []
+    if broken:
+        cure = "Copy them anew from the source, or remove them."
+        problems.append(Problem(severity="error", what="box files that cannot be read", where=tuple(broken[:EXAMPLES]), count=len(broken), cure=cure))
+    return found, problems
+
+
+def _parse(file: Path) -> tuple[Box, ...]:
+    """Reads the boxes of one file, cut to the picture.
+
+    Raises:
+        ValueError: something is missing, or a box has no area.
+    """
+    root = ElementTree.parse(file).getroot()
+    width, height = (_number(root, f"size/{name}") for name in ("width", "height"))
+    if width <= 0 or height <= 0:
+        raise ValueError(f"a picture of {width:g}x{height:g}")
+    boxes = []
+    for thing in root.iter("object"):
+        left, top, right, bottom = (_number(thing, f"bndbox/{name}") for name in ("xmin", "ymin", "xmax", "ymax"))
+        box = (max(0.0, left / width), max(0.0, top / height), min(1.0, right / width), min(1.0, bottom / height))
+        if box[0] >= box[2] or box[1] >= box[3]:
+            raise ValueError(f"a box without area: {left:g},{top:g} to {right:g},{bottom:g}")
+        boxes.append(box)
+    return tuple(boxes)
+
+
+def _number(element: ElementTree.Element, path: str) -> float:
+    text = element.findtext(path)
+    if text is None:
+        raise ValueError(f"no <{path}>")
+    return float(text)
+
+
+def unmatched(samples: Sequence[Sample], annotations: dict[str, Annotation], used: set[str]) -> list[Problem]:
+    """Says which images have no boxes; box files of images that are not there are usual (a subset) and only noted."""
+    problems = []
+    bare = [sample.name for sample in samples if not sample.boxes]
+    if bare:
+        cure = "Backgrounds are not mined from them. Add their XML files to data.boxes_path to use them."
+        problems.append(Problem(severity="warning", what="images without boxes", where=tuple(bare[:EXAMPLES]), count=len(bare), cure=cure))
+    spare = sorted(str(annotation.file) for stem, annotation in annotations.items() if stem not in used)
+    if spare:
+        problems.append(Problem(severity="note", what="box files without an image", where=tuple(spare[:EXAMPLES]), count=len(spare)))
+    return problems

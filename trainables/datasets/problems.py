@@ -1,0 +1,201 @@
+"""Judging a surveyed data set: every problem with severity, examples and the cure. Packing refuses errors; `check` shows everything."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from trainables.datasets.listing import DEFECT_FREE, EXAMPLES, Problem, Severity
+from trainables.datasets.settings import DataSettings
+from trainables.datasets.survey import Survey
+from trainables.errors import DatasetError
+
+FEW = 10
+"""Fewer images of a class than this make its scores guesswork."""
+
+LEAST = 3
+"""Different pictures that a class needs: one each to train, validate and test."""
+
+SQUEEZED = 1.25
+"""Ratio of sides from which squeezing into a square is worth a word."""
+
+SPECK_PX = 6.0
+"""Defects that cover fewer pixels than this at the training size have as good as vanished."""
+
+
+def problems_of(found: Survey, settings: DataSettings) -> list[Problem]:
+    """Judges a survey; errors first, then warnings, then notes."""
+    problems = [*found.listing.problems, *found.problems]
+    for judge in (_classes, _sizes, _colour, _masks, _small_defects, _duplicates, _backgrounds):
+        problems += judge(found, settings)
+    order: tuple[Severity, ...] = ("error", "warning", "note")
+    return sorted(problems, key=lambda problem: order.index(problem.severity))
+
+
+def refuse(problems: Sequence[Problem], where: str) -> None:
+    """Stops on errors.
+
+    Raises:
+        DatasetError: there are errors; the message lists all of them.
+    """
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise DatasetError("\n".join([f"{where}: cannot be used as it is; nothing was packed.", *map(say, errors)]))
+
+
+def say(problem: Problem) -> str:
+    """Puts a problem into lines of text."""
+    lines = [f"  {problem.severity}: {problem.what}" + (f" ({problem.count})" if problem.count > 1 else "")]
+    lines += [f"    {example}" for example in problem.where]
+    if problem.count > len(problem.where) > 0:
+        lines.append(f"    and {problem.count - len(problem.where)} more")
+    if problem.cure:
+        lines.append(f"    Cure: {problem.cure}")
+    return "\n".join(lines)
+
+
+def _problem(severity: Severity, what: str, found: Iterable[str], cure: str = "") -> Iterator[Problem]:
+    """Makes one problem of all that were found; none where nothing was."""
+    where = list(found)
+    if where:
+        yield Problem(severity=severity, what=what, where=tuple(where[:EXAMPLES]), count=len(where), cure=cure)
+
+
+def _names(found: Survey, which: Callable[[int], bool]) -> list[str]:
+    return [sample.name for i, sample in enumerate(found.samples) if which(i)]
+
+
+def _classes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
+    """One class only, too few pictures of a class, few images, unequal classes."""
+    of_class = np.array([sample.cls for sample in found.samples], dtype=np.str_)
+    names = [*found.listing.classes]
+    if settings.defect_free == "class" and (of_class == DEFECT_FREE).any():
+        names.append(DEFECT_FREE)
+    if len(names) < 2:
+        cure = "Add a folder of another class; defect-free images count as one with data.defect_free: class."
+        yield Problem(severity="error", what="one class only, an inspector needs at least two", where=tuple(names), cure=cure)
+    images = {name: int((of_class == name).sum()) for name in names}
+    pictures = {name: len(np.unique(found.groups[of_class == name])) for name in names}
+    poor = [f"{name}: {images[name]} images of {pictures[name]} different pictures" for name in names if pictures[name] < LEAST]
+    yield from _problem(
+        "error",
+        f"classes with fewer than {LEAST} different pictures",
+        poor,
+        "Each class needs one picture each to train, validate and test: add images, or remove the folder of the class.",
+    )
+    few = [f"{name}: {images[name]}" for name in names if LEAST <= pictures[name] and images[name] < FEW]
+    yield from _problem("warning", f"classes with fewer than {FEW} images", few, "Add images; a score from so few says little.")
+    if images and max(images.values()) > 5 * max(1, min(images.values())):
+        rare, most = (pick(images, key=lambda name: images[name]) for pick in (min, max))
+        cure = "`images_per_class: fewest`, or let the search try `balance` and oversampling."
+        yield Problem(severity="note", what=f"unequal classes: {images[most]} of {most}, {images[rare]} of {rare}", cure=cure)
+
+
+def _sizes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
+    """Pictures smaller than the training size, of mixed sizes, or far from square."""
+    if len(found.sizes) == 0 or found.listing.root is None:
+        return
+    short = found.sizes.min(axis=1)
+    wanted = settings.size_px
+
+    def with_size(which: np.ndarray) -> list[str]:
+        return [f"{found.samples[i].name}: {found.sizes[i, 1]}x{found.sizes[i, 0]}" for i in np.flatnonzero(which)]
+
+    yield from _problem(
+        "error",
+        f"images less than half as large as the training size of {wanted} px",
+        with_size(short * 2 < wanted),
+        "Choose a smaller data.size_px, or remove them.",
+    )
+    upscaled = "They are enlarged, and blurred by it. Choose a smaller data.size_px."
+    yield from _problem(
+        "warning", f"images smaller than the training size of {wanted} px", with_size((short * 2 >= wanted) & (short < wanted)), upscaled
+    )
+    kinds = np.unique(found.sizes, axis=0)
+    if len(kinds) > 1:
+        low, high = found.sizes.min(axis=0), found.sizes.max(axis=0)
+        what = f"mixed sizes: {len(kinds)} of them, {low[1]} to {high[1]} px wide and {low[0]} to {high[0]} px high"
+        cure = f"All are resized to {wanted}x{wanted} px, so defects of one kind come out at different scales; `tundish data crop` keeps the scale."
+        yield Problem(severity="warning", what=what, cure=cure)
+    ratio = found.sizes.max(axis=1) / found.sizes.min(axis=1)
+    yield from _problem(
+        "note", "images far from square, squeezed", with_size(ratio > SQUEEZED), "`tundish data crop` cuts squares at their own scale."
+    )
+
+
+def _colour(found: Survey, settings: DataSettings) -> Iterator[Problem]:
+    """Colour that is dropped, or channels that say nothing."""
+    if settings.channels == 1:
+        coloured = _names(found, lambda i: bool(found.coloured[i]))
+        yield from _problem("warning", "images in colour, turned to grey", coloured, "data.channels: 3 keeps the colour.")
+    elif len(found.samples) and not found.coloured.any():
+        yield Problem(severity="note", what="all images are grey", cure="data.channels: 1 is faster and loses nothing.")
+
+
+def _masks(found: Survey, settings: DataSettings) -> Iterator[Problem]:
+    """Masks that contradict their class."""
+    free = [sample.cls == DEFECT_FREE for sample in found.samples]
+    share = np.nan_to_num(found.mask_share, nan=-1.0)
+    empty = _names(found, lambda i: not free[i] and share[i] == 0.0)
+    yield from _problem("warning", "images of a defect class with an empty mask", empty, "Draw the mask, or move them to the defect-free images.")
+    marked = _names(found, lambda i: free[i] and share[i] > 0.0)
+    yield from _problem(
+        "warning", "defect-free images with a defect in their mask", marked, "Move them to the class of their defect, or empty the mask."
+    )
+
+
+def _small_defects(found: Survey, settings: DataSettings) -> Iterator[Problem]:
+    """Classes whose defects all but vanish at the training size."""
+    shares = defect_shares(found)
+    tiny = [
+        f"{name}: half of them cover less than {np.median(own) * settings.size_px**2:.1f} px"
+        for name, own in shares.items()
+        if len(own) and 0.0 < np.median(own) * settings.size_px**2 < SPECK_PX
+    ]
+    cure = "Choose a larger data.size_px, or cut defect-centred squares: tundish data crop SRC DST."
+    yield from _problem("warning", f"classes whose defects shrink to specks at {settings.size_px} px", tiny, cure)
+
+
+def defect_shares(found: Survey) -> dict[str, np.ndarray]:
+    """Gives, for each defect class, the share of the picture that defects fill: by masks, else by the sum of boxes.
+
+    Returns:
+        Class name -> one entry per image that has either.
+    """
+    shares: dict[str, np.ndarray] = {}
+    for name in found.listing.classes:
+        own = []
+        for sample, share in zip(found.samples, found.mask_share, strict=True):
+            if sample.cls == name and not np.isnan(share):
+                own.append(float(share))
+            elif sample.cls == name and sample.boxes:
+                own.append(min(1.0, sum((right - left) * (bottom - top) for left, top, right, bottom in sample.boxes)))
+        shares[name] = np.array(own, dtype=np.float64)
+    return shares
+
+
+def _duplicates(found: Survey, settings: DataSettings) -> Iterator[Problem]:
+    """Copies across a published split, under two classes, or at all."""
+    members: dict[int, list[int]] = {}
+    for i, group in enumerate(found.groups.tolist()):
+        members.setdefault(group, []).append(i)
+    several = [own for own in members.values() if len(own) > 1]
+
+    def tell(own: list[int]) -> str:
+        return " = ".join(found.samples[i].name for i in own[:3]) + (f" and {len(own) - 3} more" if len(own) > 3 else "")
+
+    leaks = [own for own in several if len({found.samples[i].published for i in own if found.samples[i].published}) > 1]
+    cure = "protocol: strict keeps copies together. Under protocol: paper every number from this split carries the leak."
+    yield from _problem("warning", "pictures with copies across the published split", map(tell, leaks), cure)
+    torn = [own for own in several if len({found.samples[i].cls for i in own}) > 1]
+    yield from _problem(
+        "warning", "pictures under two classes", map(tell, torn), "Keep each under one class, where a person would not call both right."
+    )
+    yield from _problem("note", "pictures with copies or other views, kept together in a split", map(tell, several))
+
+
+def _backgrounds(found: Survey, settings: DataSettings) -> Iterator[Problem]:
+    """Nothing to make defects on, though the settings ask for it."""
+    free = any(sample.cls == DEFECT_FREE for sample in found.samples)
+    if settings.backgrounds == "folder" and settings.backgrounds_path is None and not free:
+        cure = "Add a folder named background, good or normal; or name one in data.backgrounds_path; or use data.backgrounds: crops."
+        yield Problem(severity="error", what="no defect-free images for data.backgrounds: folder", cure=cure)
