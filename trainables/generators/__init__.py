@@ -2,5 +2,8 @@
 
 GENERATORS: dict[str, str] = {
     "dcgan": "trainables.generators.dcgan:Dcgan",
+    "wgan_gp": "trainables.generators.wgan_gp:WganGp",
+    "lm_gan": "trainables.generators.lm_gan:LmGan",
+    "pe_gan": "trainables.generators.pe_gan:PeGan",
 }
 """Family name -> the `GeneratorModel` subclass that builds, trains and samples it."""

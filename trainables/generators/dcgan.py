@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from trainables.errors import SettingsError
 from trainables.generators.layers import DownStack, UpStack, initialise
-from trainables.generators.model import LatentModel, adam, to_signed
+from trainables.generators.model import LatentModel, adam, check_limits, to_signed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,16 +36,14 @@ class DcganConfig:
     """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
 
     def __post_init__(self) -> None:
-        problems = [f"{name}: {getattr(self, name)} is not above 0" for name in ("g_lr", "d_lr_ratio") if getattr(self, name) <= 0]
-        problems += [f"{name}: {getattr(self, name)} is less than 1" for name in ("latent_dim", "width") if getattr(self, name) < 1]
+        check_limits(self, above_0=["g_lr", "d_lr_ratio"], at_least_0=["ema_halflife_kimg"], at_least_1=["latent_dim", "width"])
+        problems = []
         if self.batch < 2:
             problems.append(f"batch: {self.batch} is less than 2, which batch norm needs")
         if not 0.0 <= self.beta1 < 1.0:
             problems.append(f"beta1: {self.beta1} is not between 0 and 1")
         if not 0.0 <= self.label_smoothing < 0.5:
             problems.append(f"label_smoothing: {self.label_smoothing} is not between 0 and 0.5")
-        if self.ema_halflife_kimg < 0:
-            problems.append(f"ema_halflife_kimg: {self.ema_halflife_kimg} is negative")
         if problems:
             raise SettingsError("; ".join(problems))
 

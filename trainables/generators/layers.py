@@ -22,7 +22,8 @@ def halvings(size_px: int) -> int:
 class UpStack(nn.Module):
     """DCGAN generator (Radford et al. 2016, as in pytorch/examples).
 
-    It makes a 4 x 4 map from the latent, then doubles it by stride-2 transposed convolutions. The class enters as a one-hot beside the latent. At 64 px, width 64, latent 100, three channels and one class it has 3,576,704 parameters.
+    A 4 x 4 map is made from the latent, then doubled by stride-2 transposed convolutions. The class enters as a one-hot beside the latent.
+    At 64 px, width 64, latent 100, three channels and one class it has 3,576,704 parameters.
     """
 
     def __init__(self, *, latent_dim: int, width: int, size_px: int, channels: int, num_classes: int) -> None:

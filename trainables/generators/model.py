@@ -6,7 +6,7 @@ a random vector) and says how its networks are built and what one step does.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -21,6 +21,19 @@ SETTLE_BATCHES = 8
 """Batches of 128 over which the averaged generator's norms are measured anew."""
 EMA_RAMP = 0.05
 """The half-life of the average never exceeds this share of what was shown so far, so that a short training is averaged over less (StyleGAN2-ADA)."""
+
+
+def check_limits(config: Any, *, above_0: Sequence[str] = (), at_least_0: Sequence[str] = (), at_least_1: Sequence[str] = ()) -> None:
+    """Refuses settings below their limits, all in one message.
+
+    Raises:
+        SettingsError: a named setting is too small.
+    """
+    problems = [f"{name}: {getattr(config, name)} is not above 0" for name in above_0 if not getattr(config, name) > 0]
+    problems += [f"{name}: {getattr(config, name)} is negative" for name in at_least_0 if not getattr(config, name) >= 0]
+    problems += [f"{name}: {getattr(config, name)} is less than 1" for name in at_least_1 if not getattr(config, name) >= 1]
+    if problems:
+        raise SettingsError("; ".join(problems))
 
 
 def to_signed(images: Tensor) -> Tensor:

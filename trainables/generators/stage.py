@@ -101,8 +101,16 @@ def build(
         SettingsError: what `resolve` raises, or a size the family cannot be built for.
     """
     family, config = resolve(part)
-    shape = {"size_px": size_px, "channels": channels, "num_classes": num_classes, "background_label": background_label}
-    return family(config, device=device, precision=precision, seed=seed, **shape)
+    return family(
+        config,
+        size_px=size_px,
+        channels=channels,
+        num_classes=num_classes,
+        device=device,
+        precision=precision,
+        seed=seed,
+        background_label=background_label,
+    )
 
 
 def generator_key(

@@ -1,0 +1,179 @@
+"""LM-GAN (Song et al. 2022): a mapping network of n fully connected layers turns z into w, which replaces z as the generator's input; WGAN-GP loss.
+
+The paper leaves learning rate, batch, widths and steps out; what stands here for them is said beside each setting.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainables.generators.layers import initialise, one_hot
+from trainables.generators.model import adam, check_limits
+from trainables.generators.wgan_gp import WganGp
+from trainables.seeds import child_seed
+
+LAYERS = 5
+"""Stride-2 layers of both networks ("each GAN layer was uniformly composed of five layers", section 4.2)."""
+MEAN_LATENTS = 4096
+"""Latents over which the middle of w is measured, towards which truncation pulls."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LmGanConfig:
+    """Settings of LM-GAN."""
+
+    latent_dim: int = 50
+    """Length of z; the paper compares 2, 5, 10, 50 and 100 and chooses 50 (table 4)."""
+    mapping_depth: int = 8
+    """Fully connected layers between z and w; the paper compares 0, 2, 4 and 8 and chooses 8 (table 4). 0 feeds z itself."""
+    mapping_width: int = 512
+    """Width of the layers between; unstated, read as the length of w. Without meaning at depth 0."""
+    w_dim: Literal["latent", 128, 512] = 512
+    """Length of w, or "latent" for that of z; unstated, StyleGAN's 512. Without meaning at depth 0."""
+    mapping_lr_mult: float = 0.01
+    """Learning rate of the mapping over that of the rest; unstated, StyleGAN's."""
+    normalize_z: bool = True
+    """Scales every z to unit mean square first; unstated, as in StyleGAN."""
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
+    """The paper's RMSProp, or Adam (0, 0.9), which is usual under a gradient penalty."""
+    lr: float = 5e-5
+    """Learning rate of both networks; unstated, WGAN's."""
+    gp_lambda: float = 10.0
+    """Weight of the gradient penalty; unstated, WGAN-GP's."""
+    gp_interval: int = 1
+    """Critic steps between penalties; each is then weighted by as many."""
+    n_critic: int = 5
+    """Critic steps for each generator step; unstated, WGAN-GP's."""
+    batch: int = 64
+    """Real images per critic step; unstated."""
+    base_channels: int = 32
+    """Channels of the widest map of both networks; unstated."""
+    class_mode: Literal["per_class", "conditional"] = "conditional"
+    """One model for each class, or one that is told the class; the paper trains one on all defects together."""
+    ema_halflife_kimg: float = 0.0
+    """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
+
+    def __post_init__(self) -> None:
+        check_limits(
+            self,
+            above_0=["lr", "mapping_lr_mult"],
+            at_least_0=["gp_lambda", "ema_halflife_kimg", "mapping_depth"],
+            at_least_1=["gp_interval", "n_critic", "batch", "latent_dim", "mapping_width", "base_channels"],
+        )
+
+
+class MappedGenerator(nn.Module):
+    """z -> mapping -> w, then a linear layer to (size / 32)^2 x 16 base channels and five stride-2 transposed convolutions. The class stands beside w."""
+
+    middle: Tensor
+
+    def __init__(self, config: LmGanConfig, *, size_px: int, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes, self.normalize_z = num_classes, config.normalize_z
+        self.start_px = size_px // 2**LAYERS
+        last = config.latent_dim
+        mapping: list[nn.Module] = []
+        for layer in range(config.mapping_depth):
+            is_last = layer + 1 == config.mapping_depth
+            width = (config.latent_dim if config.w_dim == "latent" else config.w_dim) if is_last else config.mapping_width
+            mapping += [nn.Linear(last, width), nn.LeakyReLU(0.2)]
+            last = width
+        self.mapping = nn.Sequential(*mapping)
+        self.register_buffer("middle", torch.zeros(last))
+        now = config.base_channels * 2 ** (LAYERS - 1)
+        self.entry = nn.Linear(last + (num_classes if num_classes > 1 else 0), now * self.start_px**2, bias=False)
+        layers: list[nn.Module] = [nn.BatchNorm2d(now), nn.ReLU(inplace=True)]
+        for _ in range(LAYERS - 1):
+            layers += [nn.ConvTranspose2d(now, now // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(now // 2), nn.ReLU(inplace=True)]
+            now //= 2
+        layers.append(nn.ConvTranspose2d(now, channels, 4, 2, 1))
+        self.layers = nn.Sequential(*layers)
+
+    def map(self, z: Tensor) -> Tensor:
+        """Maps z (B, latent_dim) to w (B, w_dim)."""
+        if self.normalize_z:
+            z = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+        w: Tensor = self.mapping(z)
+        return w
+
+    def synthesise(self, w: Tensor, labels: Tensor) -> Tensor:
+        """Maps w (B, w_dim) and labels (B,) to images (B, channels, size, size) in [-1, 1], float32."""
+        seed = self.entry(torch.cat([w, one_hot(labels, self.num_classes).to(w.dtype)], dim=1))
+        maps = seed.unflatten(1, (-1, self.start_px, self.start_px)).contiguous(memory_format=torch.channels_last)
+        out: Tensor = self.layers(maps)
+        return torch.tanh(out.float())
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Maps z and labels to images."""
+        return self.synthesise(self.map(z), labels)
+
+
+class FiveLayerCritic(nn.Module):
+    """Five stride-2 convolutions with LeakyReLU 0.2 and no norm, then a linear score; with several classes a projection on the pooled features."""
+
+    def __init__(self, config: LmGanConfig, *, size_px: int, channels: int, num_classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        last, now = channels, config.base_channels
+        for _ in range(LAYERS):
+            layers += [nn.Conv2d(last, now, 4, 2, 1), nn.LeakyReLU(0.2)]
+            last, now = now, now * 2
+        self.layers = nn.Sequential(*layers)
+        self.score = nn.Linear(last * (size_px // 2**LAYERS) ** 2, 1)
+        self.classes = nn.Embedding(num_classes, last) if num_classes > 1 else None
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Scores images (B, C, H, W) in [-1, 1] as their class (B,): float32 (B,), linear."""
+        maps = self.layers(images)
+        score: Tensor = self.score(maps.flatten(1)).squeeze(1).float()
+        if self.classes is not None:
+            score = score + (self.classes(labels).float() * maps.float().mean(dim=(2, 3))).sum(dim=1)
+        return score
+
+
+class LmGan(WganGp):
+    """WGAN-GP training of the mapped generator."""
+
+    VERSION = 1
+    Config = LmGanConfig
+    sizes_px = (32, 64, 128, 256)
+    config: LmGanConfig  # type: ignore[assignment]
+    ema: MappedGenerator
+    generator: MappedGenerator
+
+    def build(self) -> tuple[nn.Module, nn.Module]:
+        """Makes both networks: N(0, 0.02), the mapping by He, so that eight layers neither fade nor blow up w."""
+        shape = {"size_px": self.size_px, "channels": self.channels, "num_classes": self.num_classes}
+        generator, critic = MappedGenerator(self.config, **shape), FiveLayerCritic(self.config, **shape)
+        initialise(generator)
+        initialise(critic)
+        for layer in generator.mapping:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, a=0.2)
+        return generator, critic
+
+    def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        """Makes the optimizers, the mapping in a group of its own."""
+        lr = self.config.lr
+        mapping = list(self.generator.mapping.parameters())
+        rest = [parameter for name, parameter in self.generator.named_parameters() if not name.startswith("mapping.")]
+        groups = [{"params": rest, "lr": lr}, *([{"params": mapping, "lr": lr * self.config.mapping_lr_mult}] if mapping else [])]
+        if self.config.optimizer == "adam":
+            return adam(groups, lr, (0.0, 0.9)), adam(self.critic.parameters(), lr, (0.0, 0.9))
+        return torch.optim.RMSprop(groups, lr=lr, alpha=0.99, foreach=True), torch.optim.RMSprop(
+            self.critic.parameters(), lr=lr, alpha=0.99, foreach=True
+        )
+
+    def settle(self) -> None:
+        """Measures the batch statistics and the middle of w."""
+        super().settle()
+        random = torch.Generator().manual_seed(child_seed(self.seed, "middle"))
+        with torch.no_grad():
+            self.ema.middle.copy_(self.ema.map(self.latent(MEAN_LATENTS, random).to(self.device)).mean(dim=0))
+
+    def draw(self, z: Tensor, labels: Tensor, truncation: float) -> Tensor:
+        """Runs the averaged generator, w pulled towards its middle by the truncation: scaling z would be undone by its normalisation."""
+        w = self.ema.map(z).float()
+        return self.ema.synthesise(torch.lerp(self.ema.middle, w, truncation) if truncation != 1.0 else w, labels)
