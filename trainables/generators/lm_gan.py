@@ -4,7 +4,8 @@ The paper leaves learning rate, batch, widths and steps out; what stands here fo
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,10 @@ class LmGanConfig:
 
 
 class MappedGenerator(nn.Module):
-    """z -> mapping -> w, then a linear layer to (size / 32)^2 x 16 base channels and five stride-2 transposed convolutions. The class stands beside w."""
+    """z -> mapping -> w, then a linear layer to (size / 32)^2 x 16 base channels and five stride-2 transposed convolutions.
+
+    The class stands beside w, so that w means the same for every class.
+    """
 
     middle: Tensor
 
@@ -159,12 +163,14 @@ class LmGan(WganGp):
         lr = self.config.lr
         mapping = list(self.generator.mapping.parameters())
         rest = [parameter for name, parameter in self.generator.named_parameters() if not name.startswith("mapping.")]
-        groups = [{"params": rest, "lr": lr}, *([{"params": mapping, "lr": lr * self.config.mapping_lr_mult}] if mapping else [])]
+        groups: list[dict[str, Any]] = [
+            {"params": rest, "lr": lr},
+            *([{"params": mapping, "lr": lr * self.config.mapping_lr_mult}] if mapping else []),
+        ]
         if self.config.optimizer == "adam":
             return adam(groups, lr, (0.0, 0.9)), adam(self.critic.parameters(), lr, (0.0, 0.9))
-        return torch.optim.RMSprop(groups, lr=lr, alpha=0.99, foreach=True), torch.optim.RMSprop(
-            self.critic.parameters(), lr=lr, alpha=0.99, foreach=True
-        )
+        rmsprop = partial(torch.optim.RMSprop, lr=lr, alpha=0.99, foreach=True)
+        return rmsprop(groups), rmsprop(self.critic.parameters())
 
     def settle(self) -> None:
         """Measures the batch statistics and the middle of w."""

@@ -49,7 +49,7 @@ def to_pixels(images: Tensor) -> Tensor:
     return images.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8).contiguous()
 
 
-def adam(parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
+def adam(parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
     """Makes a fused Adam."""
     return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=True)
 
@@ -153,7 +153,7 @@ class GeneratorModel(ABC):
 
         Args:
             label: the class, from 0; 0 for an unconditional model.
-            count: how many.
+            count: how many, at least 1.
             seed: equal seeds give equal images.
             truncation: scale of the latent in (0, 1], for families that have one.
             backgrounds: uint8 (M, C, H, W), for families that need them.
@@ -294,7 +294,7 @@ class LatentModel(GeneratorModel):
         for rows in torch.arange(count).split(SAMPLE_BATCH):
             with self.autocast():
                 parts.append(to_pixels(self.draw(z[rows], labels[rows], truncation)).cpu())
-        return torch.cat(parts) if parts else torch.empty(0, self.channels, self.size_px, self.size_px, dtype=torch.uint8)
+        return torch.cat(parts)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]) -> None:

@@ -164,7 +164,10 @@ class PeGan(GeneratorModel):
         return self.num_classes if self.background_label is None else self.background_label
 
     def build(self) -> tuple[nn.Module, nn.Module]:
-        """Makes both networks with torch's own weights, as StarGAN does. 2,310,275 and 4,441,920 parameters at 128 px, 9 classes, 3 channels."""
+        """Makes both networks with torch's own weights, as StarGAN does.
+
+        They have 2,310,275 and 4,441,920 parameters at 128 px with 9 classes and 3 channels.
+        """
         width, domains = self.config.base_width, self.domains
         return (
             Translator(width=width, blocks=self.config.n_res_blocks, channels=self.channels, domains=domains),
@@ -277,11 +280,11 @@ class PeGan(GeneratorModel):
 
     def probe(self) -> tuple[Callable[[Tensor], Tensor], tuple[int, ...]]:
         """Gives the averaged generator as a function of images."""
-        return lambda images: self.ema(images, torch.zeros(len(images), dtype=torch.int64, device=images.device)), (
-            self.channels,
-            self.size_px,
-            self.size_px,
-        )
+
+        def produce(images: Tensor) -> Tensor:
+            return self.ema(images, torch.zeros(len(images), dtype=torch.int64, device=images.device))
+
+        return produce, (self.channels, self.size_px, self.size_px)
 
 
 def mirror(images: Tensor, random: torch.Generator) -> Tensor:

@@ -114,7 +114,16 @@ def build(
 
 
 def generator_key(
-    part: GeneratorPart, *, inputs: Sequence[str], cls: str | None, size_px: int, channels: int, num_classes: int, precision: str, seed: int
+    part: GeneratorPart,
+    *,
+    inputs: Sequence[str],
+    cls: str | None,
+    size_px: int,
+    channels: int,
+    num_classes: int,
+    precision: str,
+    seed: int,
+    background_label: int | None = None,
 ) -> str:
     """Names a training, whatever its mark."""
     family, config = resolve(part)
@@ -126,6 +135,7 @@ def generator_key(
         "channels": channels,
         "num_classes": num_classes,
         "precision": precision,
+        "background_label": background_label if family.needs_backgrounds else None,
     }
     return stage_key("generator", version=1000 * LOOP_VERSION + family.VERSION, settings=settings, inputs=inputs, seed=seed)
 
@@ -173,7 +183,15 @@ def train_to_mark(
         StoreError: the store cannot be read or written.
     """
     key = generator_key(
-        part, inputs=inputs, cls=cls, size_px=size_px, channels=channels, num_classes=data.num_classes, precision=precision, seed=seed
+        part,
+        inputs=inputs,
+        cls=cls,
+        size_px=size_px,
+        channels=channels,
+        num_classes=data.num_classes,
+        precision=precision,
+        seed=seed,
+        background_label=data.background_label,
     )
     model = build(
         part,

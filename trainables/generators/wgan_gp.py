@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,19 +40,15 @@ class WganGpConfig:
     """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
 
     def __post_init__(self) -> None:
-        check_limits(
-            self,
-            above_0=["lr"],
-            at_least_0=["gp_lambda", "ema_halflife_kimg"],
-            at_least_1=["gp_interval", "n_critic", "batch", "latent_dim", "width"],
-        )
+        whole = ["gp_interval", "n_critic", "batch", "latent_dim", "width"]
+        check_limits(self, above_0=["lr"], at_least_0=["gp_lambda", "ema_halflife_kimg"], at_least_1=whole)
 
 
 class WganGp(LatentModel):
     """Wasserstein distance with a gradient penalty; one step is one critic step, and every `n_critic`-th also moves the generator."""
 
     VERSION = 1
-    Config = WganGpConfig
+    Config: ClassVar[type[Any]] = WganGpConfig
     config: WganGpConfig
 
     def build(self) -> tuple[nn.Module, nn.Module]:
