@@ -193,7 +193,7 @@ def status(run_: str, as_json: bool) -> None:
 def report(run_: str) -> None:
     """Write the report and the Parquet files of a run anew."""
     from reports.page import write_report
-    from reports.records import write_parquet
+    from reports.tables import write_parquet
 
     folder = _run_folder(run_)
     write_parquet(folder)
@@ -434,7 +434,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str 
 
     # Texts, not strings: a path in square brackets is no markup.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     colours = {"error": "red", "warning": "yellow"}
     for row in rows:
         table.add_row(*map(Text, row), style=colours.get(row[0]))
