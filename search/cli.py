@@ -86,14 +86,12 @@ def demo(sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, ext
 def init(path: Path, output: Path, force: bool) -> None:
     """Check a folder of images and write a commented study file for it."""
     from search.starter import study_text
-    from trainables.datasets.check import check
 
     if output.exists() and not force:
         raise click.UsageError(f"{output} exists. Give --force to overwrite it, or --output FILE for another.")
     settings = _data_settings(path)
-    if _show_problems(check(settings)):
-        sys.exit(DATA)
-    output.write_text(study_text(settings, name=_name_of(path)), encoding="utf-8")
+    _check(settings)
+    output.write_text(study_text(settings, name=_name_of(path), file=str(output)), encoding="utf-8")
     click.echo(f"{output} written. Look it over, then: tundish run {shlex.quote(str(output))}")
 
 
@@ -127,24 +125,13 @@ def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str 
 def runs(folder: Path, as_json: bool) -> None:
     """List the runs there are."""
     from search.status import summarize
+    from search.tables import show_runs
 
     found = [summarize(path.parent) for path in sorted(Path(folder).glob("*/study.yaml"))]
     if as_json:
         click.echo(json.dumps(found, indent=2))
-        return
-    rows = []
-    for item in found:
-        best = item["best"]
-        finished = sum(item["trials"][state] for state in ("complete", "pruned", "failed"))
-        rows.append(
-            [
-                item["study"],
-                item["state"],
-                f"{finished} of {item['planned'] or '?'}",
-                f"{best['score']} {best['value']:.3g}, {best['what']}" if best else "",
-            ]
-        )
-    _table(["run", "state", "finished", "best"], rows, empty=f"no runs in {folder}")
+    else:
+        show_runs(found, folder=folder)
 
 
 @cli.command()
@@ -171,21 +158,13 @@ def stop(run_: str) -> None:
 def status(run_: str, as_json: bool) -> None:
     """Say where a run stands, from its files alone."""
     from search.status import summarize
+    from search.tables import show_status
 
     found = summarize(_run_folder(run_))
     if as_json:
         click.echo(json.dumps(found, indent=2))
-        return
-    driver = found["driver"]
-    click.echo(f"{found['run']}: {found['state']}" + (f" (process {driver['pid']} on {driver['host']})" if driver else ""))
-    counts = ", ".join(f"{count} {state}" for state, count in found["trials"].items() if count)
-    click.echo(f"trials    {counts or 'none yet'} of {found['planned'] or '?'} (confirmations are extra)")
-    for label in ("best", "baseline"):
-        if (leader := found[label]) is not None:
-            click.echo(f"{label:<9} {leader['score']} {leader['value']:.3f} (#{leader['trial']} {leader['what']}), on validation, one seed")
-    for failure in found["failures"]:
-        click.echo(f"failed    {failure}")
-    click.echo(f"report    {found['report'] or 'not written yet: tundish report ' + shlex.quote(run_)}")
+    else:
+        show_status(found)
 
 
 @cli.command()
@@ -193,11 +172,8 @@ def status(run_: str, as_json: bool) -> None:
 def report(run_: str) -> None:
     """Write the report and the Parquet files of a run anew."""
     from reports.page import write_report
-    from reports.tables import write_parquet
 
-    folder = _run_folder(run_)
-    write_parquet(folder)
-    click.echo(str(write_report(folder)))
+    click.echo(str(write_report(_run_folder(run_))))
 
 
 @cli.group(cls=Ordered)
@@ -222,11 +198,7 @@ def _data_options(command: Any) -> Any:
 @_data_options
 def data_check(path: Path, dataset: str | None, boxes: str | None, size: int, channels: str) -> None:
     """List every problem of a data set, with its cure."""
-    from trainables.datasets.check import check
-
-    settings = _data_settings(path, dataset=dataset, boxes_path=boxes, size_px=size, channels=int(channels))
-    if _show_problems(check(settings)):
-        sys.exit(DATA)
+    _check(_data_settings(path, dataset=dataset, boxes_path=boxes, size_px=size, channels=int(channels)))
 
 
 @data.command("pack")
@@ -284,11 +256,13 @@ def preset() -> None:
 @preset.command("list")
 def preset_list() -> None:
     """List the ready study files."""
+    from search.tables import show
+
     rows = []
     for name, text in _presets().items():
         first = next((line.lstrip("# ") for line in text.splitlines() if line.startswith("#")), "")
         rows.append([name, first])
-    _table(["preset", "what it is"], rows, empty="no presets")
+    show(["preset", "what it is"], rows, empty="no presets")
 
 
 @preset.command("show")
@@ -315,12 +289,13 @@ def doctor(runs: str, store: str, as_json: bool) -> None:
     import dataclasses
 
     from cluster.doctor import examine
+    from search.tables import show_findings
 
     findings = list(examine(folders={"runs": runs, "store": store}))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(item) for item in findings], indent=2))
     else:
-        _table(["", "subject", "seen", "cure"], [[item.state, item.subject, item.seen, item.cure] for item in findings])
+        show_findings(findings)
     if any(item.state == "error" for item in findings):
         sys.exit(FAILED)
 
@@ -337,19 +312,12 @@ def schema() -> None:
 @click.argument("path", default="store")
 def store(path: str) -> None:
     """List what a store keeps, stage by stage."""
-    from pyarrow import fs
-
+    from search.tables import show_store
     from trainables.store import Store
 
     if "://" not in path and not Path(path).is_dir():
         raise click.UsageError(f"{path}: no such store.")
-    opened = Store(path)
-    stages: dict[str, list[int]] = {}
-    for entry in opened.entries():
-        folder = fs.FileSelector(f"{entry.stage}/{entry.key}/{entry.attempt}")
-        stages.setdefault(entry.stage.partition("/")[0], []).append(sum(info.size or 0 for info in opened.filesystem.get_file_info(folder)))
-    rows = [[stage, str(len(sizes)), f"{sum(sizes) / 2**20:.1f}"] for stage, sizes in sorted(stages.items())]
-    _table(["stage", "results", "MiB"], rows, empty=f"{path} is empty")
+    show_store(Store(path))
 
 
 def _run(study: "Study", *, inline: bool, fresh: bool, extend: bool) -> NoReturn:
@@ -395,11 +363,15 @@ def _data_settings(path: Path, *, dataset: str | None = None, **settings: Any) -
     return DataSettings(dataset=dataset or detect_layout(path), path=str(path), **settings)
 
 
-def _show_problems(problems: Sequence[Any]) -> bool:
-    """Prints the problems of a data set as one table; True where one of them is an error."""
-    rows = [[item.severity, item.what, ", ".join(map(str, item.where)), item.cure] for item in problems]
-    _table(["", "what", "where", "cure"], rows, empty="no problems found")
-    return any(item.severity == "error" for item in problems)
+def _check(settings: "DataSettings") -> None:
+    """Prints what is wrong with a data set; ends the process where a run would refuse it."""
+    from search.tables import show_examination
+    from trainables.datasets.check import examine
+
+    found = examine(settings)
+    show_examination(found)
+    if not found.passed:
+        sys.exit(DATA)
 
 
 def _run_folder(text: str) -> Path:
@@ -420,25 +392,6 @@ def _name_of(path: Path) -> str:
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f". Did you mean {near[0]}?" if near else f". There are: {', '.join(known)}." if known else "."
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str = "") -> None:
-    """Prints a table as wide as the terminal, or as its content needs where there is none."""
-    if not rows:
-        click.echo(empty)
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # Texts, not strings: a path in square brackets is no markup.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    colours = {"error": "red", "warning": "yellow"}
-    for row in rows:
-        table.add_row(*map(Text, row), style=colours.get(row[0]))
-    console.print(table)
 
 
 def main() -> NoReturn:
