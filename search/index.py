@@ -51,6 +51,7 @@ class Index:
     """The journal of one run, kept in step with its records."""
 
     def __init__(self, run: Path, *, name: str, goals: tuple[Objective, ...], space: Space) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._path = run / JOURNAL
         self._name = name
         self._goals = goals

@@ -27,7 +27,6 @@ class Model:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         directions = [goal.direction for goal in study.objectives]
         self._optuna = optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=directions)
         self._numbers: dict[int, int] = {}

@@ -1,0 +1,212 @@
+"""Drives the trials of a prepared study until none is left or something asks to stop. Called by the runner."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Protocol
+
+from search.asker import FINISHED, WAIT, Asker, Build, Observer
+from search.attempt import Attempt, Halt
+from search.console import Header
+from search.ledger import Ledger
+from search.moves import Plan, starting_points
+from search.recipes import baseline_params, build_recipe
+from search.refresh import Refresher
+from search.study import Study
+from trainables.errors import StoreError
+from trainables.progress import Progress
+from trainables.recipe import Recipe
+from trainables.store import Store
+
+TRIAL_FUNCTION = "trainables.trial:run_trial"
+OK, FAILED, INTERRUPTED = 0, 1, 130
+LOOK_S = 1.0
+"""How often a driver looks whether it is to stop."""
+
+
+class Watcher(Observer, Protocol):
+    """Who is told everything: the console."""
+
+    def started(self, header: Header) -> None: ...
+    def stopped(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """With what trials run."""
+
+    workers: int
+    threads: int
+    gpus_per_trial: float
+    device: str
+    function: str = TRIAL_FUNCTION
+
+
+class Stop:
+    """Whether the run is to end early, and why: a signal, `tundish stop`, or another driver that took over."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._looked_s = 0.0
+        self.reason: str | None = None
+
+    def __call__(self) -> bool:
+        """Looks, at most once in `LOOK_S`."""
+        if self.reason is None and time.monotonic() - self._looked_s > LOOK_S:
+            self._looked_s = time.monotonic()
+            if self._ledger.stop_wanted():
+                self.reason = "stopped by `tundish stop`"
+            elif not self._ledger.lease.is_mine():
+                self.reason = "taken over by another driver"
+        return self.reason is not None
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Makes Ctrl-C and SIGTERM a request to save and stop; a second one ends the process at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self.reason is not None:
+                raise KeyboardInterrupt
+            self.reason = f"interrupted by {signal.Signals(number).name}"
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def drive(
+    study: Study,
+    store: Store,
+    ledger: Ledger,
+    means: Means,
+    *,
+    observer: Watcher,
+    command: str,
+    where: str,
+    inline: bool,
+    plan: Plan | None = None,
+    write: Callable[[Ledger], None] | None = None,
+) -> int:
+    """Runs the trials of a resolved study until none is left or something asks to stop; gives the exit code.
+
+    Args:
+        study: resolved.
+        store: of the stages.
+        ledger: of the run, held by this process.
+        means: with what trials run.
+        observer: who is told everything.
+        command: the line that continues the run.
+        where: where trials run, in a phrase.
+        inline: True runs them in this process; False on Ray, which is connected already.
+        plan: baselines, starting points and the cost of stages, where they are not the study's own.
+        write: what is rewritten now and then and at the end; `refresh` by default.
+    """
+    plan = plan or Plan(study=study, baselines=baseline_params(study.space, study.search.baselines), starts=starting_points(study))
+    asker = Asker(ledger, plan=plan, build=recipe_builder(study), store=store, observer=observer)
+    stop = Stop(ledger)
+    observer.started(_header(study, plan, ledger, means, where))
+    refresher = Refresher(lambda: (write or refresh)(ledger), changes=lambda: len(ledger.asked) + len(ledger.records))
+    problem: Exception | None = None
+    try:
+        with stop.on_signals():
+            if inline:
+                run_inline(asker, store, means, stop)
+            else:
+                from search.on_ray import run_on_ray
+
+                run_on_ray(asker, store, means, stop)
+    except Exception as error:
+        problem = error
+        raise
+    finally:
+        try:
+            refresher.close()
+        except Exception as error:
+            problem = problem or error
+        observer.stopped(_verdict(ledger, stop, problem, command))
+    if problem is not None:
+        raise problem
+    return _exit_code(ledger, stop)
+
+
+def recipe_builder(study: Study) -> Build:
+    """Fixes the study of `build_recipe`."""
+
+    def build(params, *, units, judge) -> Recipe:  # type: ignore[no-untyped-def]
+        return build_recipe(study, params, units=units, judge=judge)
+
+    return build
+
+
+def run_inline(asker: Asker, store: Store, means: Means, stop: Callable[[], bool]) -> None:
+    """Runs one trial after the other in this process."""
+    while not stop():
+        asked = asker.ask()
+        if isinstance(asked, str):
+            assert asked in (FINISHED, WAIT) and not asker.running, "with one trial at a time there is nothing to wait for"
+            return
+        attempt = Attempt(means.function, Recipe.from_plain(asked.recipe), store.root, device=means.device, threads=means.threads)
+        try:
+            while not stop():
+                item = attempt.pull()
+                if isinstance(item, Progress):
+                    asker.progress(asked.trial, item)
+                    continue
+                if isinstance(item, Halt):
+                    raise StoreError(item.message)
+                asker.finish(asked.trial, item)
+                break
+        finally:
+            attempt.close()
+
+
+def refresh(ledger: Ledger) -> None:
+    """Writes the Parquet files and the report anew, if the run is still this driver's."""
+    from reports.page import write_report
+    from reports.tables import write_parquet
+
+    if ledger.lease.is_mine():
+        write_parquet(ledger.run)
+        write_report(ledger.run)
+
+
+def _header(study: Study, plan: Plan, ledger: Ledger, means: Means, where: str) -> Header:
+    confirm = study.search.confirm
+    confirmations = len(study.inspectors) + confirm.top if confirm.top else 0
+    data = f"{study.data.dataset}, {study.data.size_px} px, {study.data.images_per_class} training images a class"
+    facts = {"data": data, "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
+    return Header(
+        study=study.name,
+        run=str(ledger.run),
+        objectives=[(item.score, item.direction) for item in study.objectives],
+        planned=plan.trials + confirmations,
+        workers=means.workers,
+        facts=facts,
+        finished=[(ledger.asked[number], record) for number, record in sorted(ledger.records.items())],
+    )
+
+
+def _verdict(ledger: Ledger, stop: Stop, problem: Exception | None, command: str) -> str:
+    """Says how the run ended, and the line that continues it where it is not done."""
+    if problem is not None or stop.reason is not None:
+        return f"{stop.reason or 'stopped by an error'}; every finished trial is kept. Continue with: {command}"
+    if _exit_code(ledger, stop) == FAILED:
+        return f"no trial with synthetic images succeeded. See {ledger.run / 'trials'}/*/error.txt and {ledger.run / 'report.html'}"
+    return f"done. Report: {ledger.run / 'report.html'}"
+
+
+def _exit_code(ledger: Ledger, stop: Stop) -> int:
+    if stop.reason is not None:
+        return INTERRUPTED
+    ended = [record for number, record in ledger.records.items() if ledger.asked[number].move not in ("baseline", "confirm")]
+    return OK if any(record.state == "complete" for record in ended) else FAILED

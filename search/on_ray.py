@@ -1,0 +1,61 @@
+"""Runs trials with Ray Tune: warm, reused actors, as many at once as the means allow. Imported only where Ray is used."""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from search.asker import Asker
+from trainables.store import Store
+
+if TYPE_CHECKING:
+    from search.driver import Means
+
+TUNE_SETTINGS = {
+    # Results are texts for the asker; loggers would write five files a trial and keep every trial in memory.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # A result carries an item, and no metric that Tune could check.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Ctrl-C is the runner's.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Snapshots of the experiment are never read.
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+}
+
+
+def run_on_ray(asker: Asker, store: Store, means: "Means", stop: Callable[[], bool]) -> None:
+    """Runs trials until none is left or `stop` says so. Ray is connected already.
+
+    Raises:
+        Exception: whatever the asker raised, once all actors have ended.
+    """
+    os.environ.update(TUNE_SETTINGS)
+    from ray import tune
+
+    from search.searcher import RecordSearcher, StopWhen
+    from search.worker import Worker
+
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    settings = {"function": means.function, "store": store.root, "device": means.device, "threads": means.threads}
+    searcher = RecordSearcher(asker, settings)
+    resources = {"cpu": float(means.threads), **({"gpu": means.gpus_per_trial} if means.gpus_per_trial else {})}
+    scratch = tempfile.mkdtemp(prefix="tundish-tune-")
+    try:
+        tune.Tuner(
+            tune.with_resources(Worker, resources),
+            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True, max_concurrent_trials=means.workers),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=scratch,
+                verbose=0,
+                stop=StopWhen(lambda: searcher.problem is not None or stop()),
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if searcher.problem is not None:
+        raise searcher.problem

@@ -1,0 +1,145 @@
+"""What happens before the first trial: the study is checked or continued, data packed and split, extractor and precision decided, once.
+
+Leaves `study.yaml`, the resolved study, and `environment.json`, what the run stands on (its keys: `reports.records`), in the run's folder. Called by
+the runner.
+"""
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.records import write_json
+from search.ledger import Ledger
+from search.recipes import validate
+from search.study import Resolved, Study, StudyError
+from search.study_file import continue_study, load_study
+from trainables.store import Store
+
+PACKAGES = ("tundish", "torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "pyarrow")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """On what trials run."""
+
+    device: str
+    """Name of a torch device."""
+    bf16: bool
+    """Whether bf16 is fast there."""
+
+
+def begun(study: Study, *, fresh: bool, extend: bool) -> Study | None:
+    """Reads the study that a run was begun with, as it goes on; None where the run begins now.
+
+    With `fresh`, an earlier run is set aside, its records untouched.
+
+    Raises:
+        StudyError: the study file was changed in a way that the run cannot take.
+    """
+    run = study.run_folder
+    if not (run / "study.yaml").exists():
+        return None
+    if fresh:
+        run.rename(run.with_name(f"{run.name}.{time.strftime('%Y%m%dT%H%M%S')}"))
+        return None
+    return continue_study(load_study(run / "study.yaml"), study, extend=extend)
+
+
+def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command: str) -> Study:
+    """Decides what is decided once, and writes it down.
+
+    Raises:
+        BadInput: the data set has errors, or a named extractor cannot be had.
+        StudyError: the study does not fit what is installed, or the data set is not the one that the run began with.
+    """
+    import trainables.datasets.packs as packs
+    from trainables.scores.extractors import resolve_extractor
+
+    validate(study)
+    before = study.resolved
+    fingerprint, pack = packs.pack_dataset(study.data, store)
+    if before is not None:
+        if fingerprint != before.fingerprint:
+            raise StudyError(
+                f"{study.run_folder}: the images are not those that this run began with ({study.data.path or study.data.dataset}).\n"
+                "  Put them back as they were, or start another run: --name NAME keeps both, --fresh begins this one anew."
+            )
+        weights = study.scores.inception_weights or before.inception_weights
+        resolve_extractor(before.extractor, weights, expected_hash=before.weights_hash)
+        ledger.keep(lambda: _write(study))
+        return study
+    extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)
+    wanted = study.resources.precision
+    resolved = study.resolve(
+        Resolved(
+            extractor=extractor.name,
+            precision=("bf16" if place.bf16 else "fp32") if wanted == "auto" else wanted,
+            fingerprint=fingerprint,
+            inception_weights=extractor.weights_path,
+            weights_hash=extractor.weights_hash,
+        )
+    )
+    environment = {**_split_facts(resolved, pack), **_facts(resolved, place, command)}
+    ledger.keep(lambda: write_json(study.run_folder / "environment.json", environment))
+    # Last, because it is what makes a run one that was begun.
+    ledger.keep(lambda: _write(resolved))
+    return resolved
+
+
+def _write(study: Study) -> None:
+    aside = study.run_folder / "study.yaml.part"
+    aside.write_text(study.to_yaml(), encoding="utf-8")
+    aside.replace(study.run_folder / "study.yaml")
+
+
+def _split_facts(study: Study, pack: Any) -> dict[str, Any]:
+    from trainables.datasets.splits import split
+
+    notes = []
+    if study.data.protocol == "paper":
+        notes.append("The published split was taken as it is (protocol paper): near-copies of a picture may lie on both sides of it.")
+    return {"split_counts": {name: dict(parts) for name, parts in split(pack, study.data).counts.items()}, "notes": notes}
+
+
+def _facts(study: Study, place: Place, command: str) -> dict[str, Any]:
+    settled = study.resolved
+    assert settled is not None
+    return {
+        "command": command,
+        "objectives": {item.score: item.direction for item in study.objectives},
+        "trials": study.search.trials,
+        "seed": study.seed,
+        "fingerprint": settled.fingerprint,
+        "dataset": study.data.dataset,
+        "protocol": study.data.protocol,
+        "extractor": settled.extractor,
+        "extractor_hash": settled.weights_hash,
+        "precision": settled.precision,
+        "device": place.device,
+        "versions": {"python": platform.python_version(), **{name: version for name in PACKAGES if (version := _version(name))}},
+        "git": _commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Gives the commit of this code, where it is a checkout."""
+    root = Path(sys.modules[__name__].__file__ or ".").resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        said = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.stdout.strip()

@@ -1,0 +1,56 @@
+"""Runs a study from beginning to end: prepares it, shares out what the machine or the cluster has, drives its trials, and ends with an exit code."""
+
+from cluster.resources import default_workers, detect
+from search.driver import TRIAL_FUNCTION, Means, Watcher, drive
+from search.ledger import Ledger
+from search.prepare import Place, begun, resolve
+from search.recipes import validate
+from search.study import Study
+from trainables.store import Store
+
+
+def run_study(
+    study: Study, *, inline: bool = False, fresh: bool = False, extend: bool = False, observer: Watcher, command: str, function: str = TRIAL_FUNCTION
+) -> int:
+    """Runs a study, or goes on with it; returns the exit code.
+
+    Raises:
+        StudyError, BadInput, RunError, ClusterError: it cannot be run; the message says why and what to do.
+    """
+    validate(study)
+    store = Store(study.storage.store)
+    study = begun(study, fresh=fresh, extend=extend) or study
+    ledger = Ledger(study.run_folder)
+    try:
+        means, where = _means(study, inline=inline, function=function)
+        study = resolve(study, store, Place(device=means.device, bf16=detect().bf16), ledger, command=command)
+        return drive(study, store, ledger, means, observer=observer, command=command, inline=inline, where=where)
+    finally:
+        ledger.close()
+        if not inline:
+            from cluster.connect import disconnect
+
+            disconnect()
+
+
+def _means(study: Study, *, inline: bool, function: str) -> tuple[Means, str]:
+    """Shares out what there is; says in a phrase where trials run."""
+    machine = detect()
+    wanted = study.resources
+    cpus, gpus, where = float(machine.cpus), float(len(machine.gpus)), f"in this process, {machine.cpus} CPUs"
+    if not inline:
+        from cluster.connect import connect
+
+        asked = wanted.workers if wanted.workers != "auto" else 1
+        asked *= wanted.cpus_per_trial if wanted.cpus_per_trial != "auto" else 1
+        connection = connect(num_cpus=max(machine.cpus, asked))
+        cpus, gpus, where = connection.cpus, connection.gpus, connection.describe()
+    gpus_per_trial = wanted.gpus_per_trial if wanted.gpus_per_trial != "auto" else (1.0 if gpus else 0.0)
+    least = wanted.cpus_per_trial if wanted.cpus_per_trial != "auto" else 1
+    workers = (
+        wanted.workers if wanted.workers != "auto" else default_workers(cpus=cpus, gpus=gpus, cpus_per_trial=least, gpus_per_trial=gpus_per_trial)
+    )
+    workers = 1 if inline else workers
+    threads = wanted.cpus_per_trial if wanted.cpus_per_trial != "auto" else max(1, int(cpus) // workers)
+    device = "cuda" if gpus_per_trial > 0 else "cpu"
+    return Means(workers=workers, threads=threads, gpus_per_trial=gpus_per_trial, device=device, function=function), where

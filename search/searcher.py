@@ -1,0 +1,108 @@
+"""Tune's side of the asker: a Searcher that hands its trials out and takes their ends in. Imported only where trials run on Ray.
+
+Tune's own trials are mere carriers: one whose worker died is given up, and the asker hands the same number out again under another of Tune's trials.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
+
+from search.asker import FINISHED, WAIT, Asker
+from search.attempt import Halt, from_json
+from search.worker import ITEM
+from trainables.errors import StoreError
+from trainables.progress import Progress
+
+
+class RecordSearcher(Searcher):
+    """Suggests what the asker hands out.
+
+    Whatever the asker raises is kept in `problem` and ends the experiment: an exception passing through Tune's loop would leave its actors behind.
+    """
+
+    def __init__(self, asker: Asker, settings: Mapping[str, Any]) -> None:
+        """Takes the asker, and what every worker is told beside its recipe: function, store, device, threads."""
+        super().__init__()
+        self._asker = asker
+        self._settings = dict(settings)
+        self._numbers: dict[str, int] = {}
+        self._nodes = alive_nodes()
+        self.problem: Exception | None = None
+
+    def suggest(self, trial_id: str) -> Any:
+        """Asks for the next trial: its config, None to be asked again later, or Tune's word for the end."""
+        asked = self._guarded(self._asker.ask)
+        if asked is None or asked == FINISHED:
+            return str(Searcher.FINISHED)
+        if asked == WAIT:
+            return None
+        self._numbers[trial_id] = asked.trial
+        return {**self._settings, "trial": asked.trial, "recipe": dict(asked.recipe)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Passes a sign of life on."""
+        item = from_json(result[ITEM])
+        if isinstance(item, Progress) and trial_id in self._numbers:
+            self._guarded(lambda: self._asker.progress(self._numbers[trial_id], item))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Passes an end on. A trial that was merely stopped has said nothing final, and is run again when the study continues."""
+        number = self._numbers.pop(trial_id, None)
+        if number is None or self.problem is not None:
+            return
+        if error:
+            before, self._nodes = self._nodes, alive_nodes()
+            self._guarded(lambda: self._asker.lost(number, node_lost=not before <= self._nodes))
+            return
+        item = from_json(result[ITEM]) if result and ITEM in result else None
+        if isinstance(item, Halt):
+            self.problem = StoreError(item.message)
+        elif item is not None and not isinstance(item, Progress):
+            end = item
+            self._guarded(lambda: self._asker.finish(number, end))
+
+    def _guarded(self, act: Callable[[], Any]) -> Any:
+        """Acts unless something went wrong before; keeps what goes wrong now."""
+        if self.problem is None:
+            try:
+                return act()
+            except Exception as error:
+                self.problem = error
+        return None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keeps nothing: the records are the truth, and nothing is ever unpickled."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Needs nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Lets Tune pickle its own settings, which nobody reads, without the run."""
+        return {}
+
+
+class StopWhen(Stopper):
+    """Ends the experiment when a condition holds; asked between any two events of Tune's loop."""
+
+    def __init__(self, condition: Callable[[], bool]) -> None:
+        self._condition = condition
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never ends a single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Says whether everything is to end."""
+        return self._condition()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As for the searcher."""
+        return {}
+
+
+def alive_nodes() -> frozenset[str]:
+    """Names the machines of the cluster."""
+    return frozenset(node["NodeID"] for node in ray.nodes() if node["Alive"])
