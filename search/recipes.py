@@ -1,6 +1,6 @@
 """From a study and a suggestion to the recipe of one trial; the points that are tried first; and whether a study fits what is installed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search.study import Study, StudyError
@@ -11,6 +11,7 @@ from trainables.generators import GENERATORS
 from trainables.inspectors import INSPECTORS
 from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.registry import pick
+from trainables.settings import from_plain
 
 BASELINES: dict[str, dict[str, str]] = {
     "plain": {},
@@ -111,9 +112,8 @@ def problems(study: Study) -> list[tuple[str, str]]:
             found.append(("data.backgrounds", f"{family} turns defect-free images into defects and there are none; {cure}"))
         if study.data.size_px not in model.sizes_px:
             found.append(("data.size_px", f"{family} cannot be built for {study.data.size_px} px; it can for {', '.join(map(str, model.sizes_px))}"))
-    tried = [("space", point) for point in paper_params(study)]
-    tried += [(f"search.try[{i}]", point) for i, point in enumerate(try_params(study))]
-    for place, params in tried:
+    horizons: dict[str, float] = {}
+    for place, params in _points(study):
         family, kind = params["generator.family"], params["inspector.kind"]
         parts = (
             (f"generator.{family}", pick(GENERATORS, family, "generator family").Config, generator_part(params).settings),
@@ -121,9 +121,17 @@ def problems(study: Study) -> list[tuple[str, str]]:
         )
         for name, config, settings in parts:
             try:
-                config(**settings)
+                horizon = getattr(from_plain(config, settings), "horizon", None)
             except SettingsError as error:
                 found.append((place, f"{name}: {error}"))
+                continue
+            if horizon is not None:
+                horizons[name] = min(horizon, horizons.get(name, horizon))
+    mark = max(study.search.marks)
+    for name, horizon in horizons.items():
+        if horizon < mark:
+            cure = f"lower the mark, or narrow {name}.horizon_kimg to at least that"
+            found.append(("search.marks", f"{mark:g} kimg lies beyond {name}'s schedule, which may end at {horizon:g}; {cure}"))
     return list(dict.fromkeys(found))
 
 
@@ -149,6 +157,26 @@ def _data_problems(study: Study) -> list[tuple[str, str]]:
     if data.backgrounds_path is not None and data.backgrounds != "folder":
         return [("data.backgrounds_path", f"given, but data.backgrounds is {data.backgrounds}; set it to folder")]
     return []
+
+
+def _points(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Walks over points that show whether settings are accepted: the defaults, each setting at its ends in turn, and the user's own."""
+    for choice, options in (("generator.family", study.families), ("inspector.kind", study.inspectors)):
+        for option in options:
+            usual = study.space.defaults({choice: option})
+            yield "space", dict(usual)
+            for name, domain in study.space.active(usual).items():
+                if not name.startswith(f"{choice.partition('.')[0]}.{option}."):
+                    continue
+                for value in domain.grid(2):
+                    point = study.space.defaults({choice: option, name: value})
+                    # A schedule is tried at the shortest it may be.
+                    schedule = f"generator.{option}.horizon_kimg"
+                    if schedule in point:
+                        point[schedule] = study.space.active(point)[schedule].grid(2)[0]
+                    yield f"space.{name}", dict(point)
+    for i, point in enumerate(try_params(study)):
+        yield f"search.try[{i}]", point
 
 
 def _below(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:

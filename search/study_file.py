@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spaces.generators import GENERATOR_SPACES
-
 from search import recipes
 from search.document import DocumentError, read_document
 from search.study import (
@@ -25,6 +23,7 @@ from search.study import (
     possible_extractors,
 )
 from spaces.domains import SpaceError, nearest
+from spaces.generators import GENERATOR_SPACES
 from spaces.inspectors import INSPECTOR_SPACES
 from spaces.space import Space, flatten
 from spaces.whole import whole_space
@@ -109,6 +108,11 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     raise StudyError("\n".join(f"{document.where(dotted)}: {dotted}: {text}" for dotted, text in dict.fromkeys(problems)))
 
 
+def base_space(marks: Sequence[float]) -> Space:
+    """Gives everything that can vary, which studies narrow."""
+    return whole_space(GENERATOR_SPACES, INSPECTOR_SPACES, marks)
+
+
 def point_problems(space: Space, point: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Says what is wrong with a point of `search.try`: settings that are unknown, out of the study's range, or do not apply."""
     try:
@@ -126,13 +130,14 @@ def _section(section: str, kind: type, given: Any, problems: list[tuple[str, str
         problems.append((section, f"expected settings with values, found {given!r}"))
         return None
     if kind is SearchSettings:
-        given = {("tries" if key == "try" else key): value for key, value in given.items() if key != "tries"} | (
-            {"tries (write try)": given["tries"]} if "tries" in given else {}
-        )
+        # `try` is no name in Python.
+        if "tries" in given:
+            problems.append((f"{section}.tries", "no such setting; did you mean try?"))
+        given = {("tries" if key == "try" else key): value for key, value in given.items() if key != "tries"}
     try:
         return from_plain(kind, given, where=section)
     except SettingsError as error:
-        problems += [_dotted(line) for line in str(error).replace("search.tries", "search.try").splitlines()]
+        problems += [_dotted(re.sub(r"\btries\b", "try", line)) for line in str(error).splitlines()]
         return None
 
 
@@ -160,7 +165,7 @@ def _name_and_seed(plain: Mapping[str, Any], problems: list[tuple[str, str]]) ->
 
 def _space(given: Any, marks: Sequence[float], data: DataSettings | None, problems: list[tuple[str, str]]) -> Space | None:
     """Narrows the whole space by the study's section and by what goes without saying."""
-    whole = whole_space(GENERATOR_SPACES, INSPECTOR_SPACES, marks)
+    whole = base_space(marks)
     if given is not None and not isinstance(given, Mapping):
         problems.append(("space", f"expected settings with ranges, found {given!r}"))
         return None

@@ -221,6 +221,8 @@ class Choice:
     """Must be one of the options."""
     source: str = ""
     """Where the default comes from."""
+    first_is_default: bool = False
+    """True where no option is more usual than the others, so that the first one a study lists becomes the default."""
 
     def __post_init__(self) -> None:
         if not self.options:
@@ -258,7 +260,7 @@ class Choice:
         kept = [self.check(value) for value in (wanted if isinstance(wanted, list | tuple) else [wanted])]
         if not kept:
             raise SpaceError(("", "an empty list leaves nothing to choose"))
-        default = self.default if self.default in kept else kept[0]
+        default = self.default if self.default in kept and not self.first_is_default else kept[0]
         return replace(self, options={name: self.options[name] for name in kept}, default=default)
 
     def describe(self) -> str:
@@ -282,7 +284,7 @@ def _match(choices: Sequence[Scalar], value: Any) -> Scalar:
     for choice in choices:
         if isinstance(choice, bool) == isinstance(value, bool) and choice == value:
             return choice
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
+    near = difflib.get_close_matches(value, [str(choice) for choice in choices], n=1) if isinstance(value, str) else []
     raise SpaceError(("", f"{value!r} is not one of {', '.join(map(_say, choices))}" + (f"; did you mean {near[0]}?" if near else "")))
 
 

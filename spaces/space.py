@@ -3,7 +3,7 @@
 import difflib
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spaces.domains import Choice, Domain, Fixed, Scalar, SpaceError, Trial
@@ -177,7 +177,7 @@ def _narrowed(tree: Tree, prefix: str, wanted: Mapping[str, Any], problems: list
         name = f"{prefix}{key}"
         if isinstance(domain, Choice):
             options = {option: _narrowed(inner, _beside(name), wanted, problems) for option, inner in domain.options.items()}
-            domain = Choice(options=options, default=domain.default, source=domain.source)
+            domain = replace(domain, options=options)
         if name in wanted:
             try:
                 domain = domain.narrow(wanted[name])

@@ -20,10 +20,10 @@ def whole_space(generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], 
     if len(ordered) > 1:
         mark = Categorical(choices=ordered, default=ordered[0], source="search.marks")
     tree: dict[str, Domain] = {
-        "generator.family": Choice(options=_options(generators), default=next(iter(generators))),
+        "generator.family": Choice(options=_options(generators), default=next(iter(generators)), first_is_default=True),
         "generator.kimg": mark,
         **{f"synthesis.{name}": domain for name, domain in SYNTHESIS.items()},
-        "inspector.kind": Choice(options=_options(inspectors), default=next(iter(inspectors))),
+        "inspector.kind": Choice(options=_options(inspectors), default=next(iter(inspectors)), first_is_default=True),
     }
     return Space(tree)
 

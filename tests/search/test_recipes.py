@@ -1,0 +1,95 @@
+"""Recipes: every setting of a point lands in its part; baselines, paper settings and the user's own points."""
+
+import random
+
+import pytest
+
+from search.recipes import baseline_params, build_recipe, paper_params, problems, reference_inspector, try_params
+from search.study import Resolved, Study
+from search.study_file import parse_study
+from trainables.recipe import Amount, InspectorPart, Recipe, Unit
+
+RESOLVED = Resolved(extractor="inspector", precision="bf16", fingerprint="f" * 32)
+TEXT = """\
+study: s
+seed: 5
+data: {size_px: 32, backgrounds: folder}
+space:
+  generator: {family: [dcgan, pe_gan], dcgan.width: 32}
+  synthesis: {amount: [fraction, balance, per_class]}
+  inspector: {kind: [fcn, resnet18], fcn: {width: 16, lr: 1e-3}, resnet18.augment: classical}
+search:
+  marks: [2, 8]
+  try:
+    - {generator.family: dcgan, synthesis.amount: per_class, synthesis.per_class: 40, synthesis.filter: confidence}
+"""
+
+
+def study(*sets: str) -> Study:
+    return parse_study(TEXT, "s.yaml", sets).resolve(RESOLVED)
+
+
+def test_a_point_becomes_a_recipe() -> None:
+    params = study().space.defaults({"generator.family": "dcgan", "synthesis.fraction": 0.25, "generator.kimg": 8})
+    recipe = build_recipe(study(), params, units=[Unit(inspector=1), Unit(inspector=2)], judge=True)
+    assert recipe.generator is not None
+    assert recipe.synthesis is not None
+    assert (recipe.generator.family, recipe.generator.kimg, recipe.generator.settings["width"]) == ("dcgan", 8.0, 32)
+    assert recipe.synthesis.amount == Amount(kind="fraction", value=0.25)
+    assert (recipe.synthesis.filter, recipe.synthesis.truncation) == ("none", 1.0)
+    assert recipe.inspector.kind == "fcn"
+    assert recipe.inspector.settings["width"] == 16
+    assert (recipe.seed, recipe.precision, recipe.fingerprint, recipe.judge) == (5, "bf16", "f" * 32, True)
+    assert recipe.units == (Unit(inspector=1), Unit(inspector=2))
+    assert Recipe.from_plain(recipe.to_plain()) == recipe
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_point_of_the_space_is_a_valid_recipe(seed: int) -> None:
+    params = study().space.sample(random.Random(seed))
+    recipe = build_recipe(study(), params)
+    assert recipe.generator is not None
+    assert recipe.synthesis is not None
+    used = {f"generator.{recipe.generator.family}.{name}" for name in recipe.generator.settings}
+    used |= {f"inspector.{recipe.inspector.kind}.{name}" for name in recipe.inspector.settings}
+    kind = recipe.synthesis.amount.kind
+    used |= {"generator.family", "generator.kimg", "synthesis.amount", "synthesis.truncation", "synthesis.filter", "inspector.kind"}
+    used |= {f"synthesis.{name}" for name in (kind, "min_confidence") if f"synthesis.{name}" in params}
+    assert used == set(params)
+    assert recipe.synthesis.amount.value == params.get(f"synthesis.{kind}", 0.0)
+
+
+def test_baselines_cover_every_inspector_and_begin_with_the_reference() -> None:
+    points = baseline_params(study().space, ("plain", "oversample", "augment"))
+    named = [(point["baseline"], point["inspector.kind"]) for point in points]
+    # ResNet-18 is augmented in all of this study, so that its plain baseline is its augmented one.
+    assert named == [("plain", "fcn"), ("plain", "resnet18"), ("oversample", "fcn"), ("oversample", "resnet18"), ("augment", "fcn")]
+    assert points[2]["inspector.fcn.balance"] == "oversample"
+    assert points[4]["inspector.fcn.augment"] == "classical"
+    recipe = build_recipe(study(), points[0])
+    assert recipe.generator is None
+    assert recipe.inspector == reference_inspector(study()) == recipe.scores.inspector
+    assert isinstance(recipe.inspector, InspectorPart)
+
+
+def test_each_family_has_its_paper_settings_within_the_space() -> None:
+    points = paper_params(study())
+    assert [point["generator.family"] for point in points] == ["dcgan", "pe_gan"]
+    assert points[0]["generator.dcgan.width"] == 32
+    assert points[0]["generator.dcgan.g_lr"] == 2e-4
+    assert points[1]["generator.pe_gan.lambda_rec"] == 10.0
+    assert {point["generator.kimg"] for point in points} == {2.0}
+
+
+def test_the_users_points_are_completed() -> None:
+    (point,) = try_params(study())
+    assert point["synthesis.per_class"] == 40
+    assert point["synthesis.min_confidence"] == 0.5
+    assert point["generator.dcgan.beta1"] == 0.5
+
+
+def test_a_mark_beyond_a_schedule_is_refused() -> None:
+    assert problems(study()) == []
+    found = problems(study("space.generator.pe_gan.lr_decay=linear", "search.marks=[2, 1000]"))
+    assert [name for name, _ in found] == ["search.marks"]
+    assert "1000 kimg lies beyond generator.pe_gan's schedule, which may end at" in found[0][1]
