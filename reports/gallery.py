@@ -53,6 +53,8 @@ class Sheet(NamedTuple):
     uri: str
     columns: int
     lines: int
+    gap: float
+    """Space before each tile, in tiles."""
     rows: list[ClassRows]
 
 
@@ -107,8 +109,10 @@ def thumbnails(run: Run, first: Iterable[int] = ()) -> dict[int, str]:
             continue
         path, layout = trial_folder(run.folder, number) / "samples.webp", record.samples
         try:
-            uri = _thumbnail(path, path.stat().st_mtime_ns, tuple(layout["rows"]), len(layout["classes"]), int(layout["columns"]))
-        except (OSError, KeyError):
+            uri = _thumbnail(
+                path, path.stat().st_mtime_ns, tuple(layout["rows"]), len(layout["classes"]), int(layout["columns"]), int(layout.get("gap_px", 0))
+            )
+        except (OSError, KeyError, ValueError):
             continue  # The table of trials says that the sheet is missing; the rest of the report does not depend on it.
         spent += len(uri)
         if spent > THUMB_BYTES:
@@ -139,22 +143,24 @@ def _sheet(run: Run, trial: Trial, origin: str) -> Sheet | None:
         pairs = [(tile, nearest[k] if nearest else None) for k, tile in enumerate(lines.get("synthetic", []))]
         rows.append(ClassRows(cls, lines.get("real", []), pairs))
     score = trial.score(headline_score(run))
-    return Sheet(trial.number, trial.title(), score, origin, _uri(path.read_bytes()), columns, len(kinds) * len(rows), rows)
+    gap = int(layout.get("gap_px", 0)) / int(layout["tile_px"])
+    return Sheet(trial.number, trial.title(), score, origin, _uri(path.read_bytes()), columns, len(kinds) * len(rows), gap, rows)
 
 
 @functools.lru_cache(maxsize=4096)
-def _thumbnail(path: Path, changed: int, kinds: tuple[str, ...], classes: int, columns: int) -> str:
-    """Shrinks the synthetic lines of a sheet: a line for each class. `changed` is the file's time, so that a refresh makes only new ones."""
-    with Image.open(path) as sheet:
-        tile_w, tile_h = sheet.width / columns, sheet.height / (classes * len(kinds))
-        shown = min(columns, THUMB_COLUMNS)
-        small = Image.new("RGB", (shown * THUMB_TILE_PX, classes * THUMB_TILE_PX))
-        for i in range(classes):
-            top = (i * len(kinds) + kinds.index("synthetic")) * tile_h
-            line = sheet.convert("RGB").resize(
-                (shown * THUMB_TILE_PX, THUMB_TILE_PX), Image.Resampling.LANCZOS, (0, top, shown * tile_w, top + tile_h)
-            )
-            small.paste(line, (0, i * THUMB_TILE_PX))
+def _thumbnail(path: Path, changed: int, kinds: tuple[str, ...], classes: int, columns: int, gap: int) -> str:
+    """Shrinks the synthetic tiles of a sheet: a line for each class. `changed` is the file's time, so that a refresh makes only new ones."""
+    with Image.open(path) as opened:
+        sheet = opened.convert("RGB")
+    step_x, step_y = (sheet.width - gap) / columns, (sheet.height - gap) / (classes * len(kinds))
+    shown = min(columns, THUMB_COLUMNS)
+    small = Image.new("RGB", (shown * THUMB_TILE_PX, classes * THUMB_TILE_PX))
+    for i in range(classes):
+        top = gap + (i * len(kinds) + kinds.index("synthetic")) * step_y
+        for k in range(shown):
+            left = gap + k * step_x
+            box = (left, top, left + step_x - gap, top + step_y - gap)
+            small.paste(sheet.resize((THUMB_TILE_PX, THUMB_TILE_PX), Image.Resampling.BILINEAR, box), (k * THUMB_TILE_PX, i * THUMB_TILE_PX))
     memory = io.BytesIO()
     small.save(memory, "WEBP", quality=70)
     return _uri(memory.getvalue())

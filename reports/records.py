@@ -23,7 +23,7 @@
     split_counts    {class: {"train": n, "val": n, "test": n}}, images
     extractor       "inception" | "inspector" | "random"
     extractor_hash  SHA-256 of its weights, where there are any
-    floor           {score name: value}: the distance between two halves of the real images
+    floor           {score name: value}: the distance between two halves of the real images; else `<score>_floor[.<class>]` in a record counts
     precision       "fp32" | "bf16"
     device          what the stages ran on
     versions        {package or program: version}
@@ -96,9 +96,9 @@ class Record:
     stages: list[Mapping[str, Any]] = field(default_factory=list)
     """unit, stage, cls, key, reused, seconds, device, peak_memory_gib."""
     samples: Mapping[str, Any] | None = None
-    """Layout of samples.webp: {"classes": [...], "columns": n, "tile_px": n, "rows": ["real", "synthetic", "nearest"]}.
+    """Layout of samples.webp: {"classes": [...], "columns": n, "tile_px": n, "gap_px": n, "rows": ["real", "synthetic", "nearest"]}.
 
-    A class has one line of tiles per row kind."""
+    A class has one line of tiles per row kind; `gap_px` (0 where it is missing) lies before every tile, across and down."""
     attempts: int = 1
     started_s: float
     ended_s: float

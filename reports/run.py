@@ -123,7 +123,9 @@ class Run:
         """Gives the distance between two halves of the real images that a distance must be read against."""
         if (value := self.environment.get("floor", {}).get(score)) is not None:
             return float(value)
-        found = [value for trial in self.trials if trial.record and (value := trial.record.scores.get(f"{score}_floor")) is not None]
+        base, dot, cls = score.partition(".")
+        name = f"{base}_floor{dot}{cls}"
+        found = [value for trial in self.trials if trial.record and (value := trial.record.scores.get(name)) is not None]
         return found[0] if found else None
 
     def split_size(self, split: str) -> int | None:
@@ -133,9 +135,11 @@ class Run:
 
     def conditions(self, split: str) -> str:
         """Says in a line what a number of this split holds for."""
-        size = self.split_size(split)
-        protocol = self.environment.get("protocol", "protocol not recorded")
-        return f"{SPLIT_WORDS[split]} split{f' of {size} images' if size else ''}, {protocol} protocol"
+        size, train = self.split_size(split), self.split_size("train")
+        protocol = self.environment.get("protocol")
+        told = [f"{SPLIT_WORDS[split]} split{f' of {size} images' if size else ''}", f"{train} real training images" if train else ""]
+        leak = " (near-copies of a picture may stand in both)" if protocol == "paper" else ""
+        return ", ".join([*filter(None, told), f"{protocol} protocol{leak}" if protocol else "protocol not recorded"])
 
 
 def better(value: float, direction: str) -> float:
@@ -219,8 +223,6 @@ def _read_study(path: Path) -> dict[str, Any]:
 
 def _objectives(plain: Any, extractor: str | None) -> dict[str, str]:
     """Reads the objectives of a study file, a mapping or a list, and resolves the aliases of the study's extractor."""
-    pairs = list(plain.items()) if isinstance(plain, Mapping) else [(item["score"], item["direction"]) for item in plain or []]
-    if extractor is None:
-        return dict(pairs) or {"val_accuracy": "maximize"}
-    names: dict[Any, str] = {"val_kid": f"val_kid_{extractor}", "val_frechet": "val_fid" if extractor == "inception" else f"val_frechet_{extractor}"}
-    return {names.get(score, score): direction for score, direction in pairs} or {"val_accuracy": "maximize"}
+    pairs: list[tuple[str, str]] = list(plain.items()) if isinstance(plain, Mapping) else [(item["score"], item["direction"]) for item in plain or []]
+    names = {"val_kid": f"val_kid_{extractor}", "val_frechet": "val_fid" if extractor == "inception" else f"val_frechet_{extractor}"}
+    return {names.get(score, score) if extractor else score: direction for score, direction in pairs} or {"val_accuracy": "maximize"}

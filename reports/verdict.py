@@ -99,7 +99,7 @@ def verdict(run: Run) -> Verdict:
     }[kind]
     detail = (
         f"{best.title} reaches {best.mean:.3f}, the best real-only baseline {baseline.title} {baseline.mean:.3f}. "
-        f"The difference is {points(gain)} with a 95 % interval from {points(low)} to {points(high)} over {seeds} paired seeds"
+        f"The difference is {points(gain)} with a 95% interval from {points(low)} to {points(high)} over {seeds} paired seeds"
         + ("; it includes zero." if kind == "no_evidence" else ".")
     )
     return Verdict(kind, headline, detail, test, gain, low, high, seeds, best, baseline, confirmed, conditions)

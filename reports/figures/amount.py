@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.figures.style import REAL, Plot, Point, bare, colours, family_name, hover, scatter, symbols
+from reports.figures.style import REAL, Plot, Point, bare, colours, family_name, hover, legend, scatter, symbols
 from reports.run import Run, Trial, label, show
 from reports.verdict import headline_score
 
@@ -48,7 +48,7 @@ def fraction(run: Run, trial: Trial) -> float | None:
     if trial.family is None:
         return 0.0
     told = trial.record.conditions if trial.record else {}
-    if (real := told.get("real_train")) and (synthetic := told.get("synthetic_train")) is not None:
+    if (real := told.get("train_images")) and (synthetic := told.get("synthetic_images")) is not None:
         return float(synthetic) / (float(synthetic) + float(real))
     amount = trial.asked.recipe["synthesis"]["amount"]
     value = float(amount["value"])
@@ -82,10 +82,12 @@ def figure(info: Info) -> go.Figure:
                 showlegend=False,
             )
         )
-    scatter(drawn, info.points, colours(point.family for point in info.points), symbols(point.inspector for point in info.points))
+    shades, marks = colours(point.family for point in info.points), symbols(point.inspector for point in info.points)
+    scatter(drawn, info.points, shades, marks)
+    legend(drawn, shades, marks)
     if info.baseline is not None:
         drawn.add_hline(info.baseline, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="best real only")
-    drawn.update_xaxes(title="synthetic share of the training images", tickformat=".0%", rangemode="tozero")
+    drawn.update_xaxes(title="synthetic share of the training images", tickformat=".0%", range=[-0.02, max(point.x for point in info.points) + 0.03])
     drawn.update_yaxes(title=label(info.score))
     return drawn
 

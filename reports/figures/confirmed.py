@@ -52,7 +52,7 @@ def figure(info: Info) -> go.Figure:
                 hovertemplate="one seed: %{x:.3f}<extra></extra>",
             )
         )
-        ends = "no interval: one seed" if row.low is None else f"95 % interval {row.low:.3f} to {row.high:.3f}"
+        ends = "no interval: one seed" if row.low is None else f"95% interval {row.low:.3f} to {row.high:.3f}"
         drawn.add_trace(
             go.Scatter(
                 x=[row.mean],
@@ -64,7 +64,9 @@ def figure(info: Info) -> go.Figure:
             )
         )
     drawn.update_layout(showlegend=False, margin={"l": 16, "r": 16, "t": 8, "b": 48})
-    drawn.update_xaxes(title=label(info.score))
+    values = [value for row in info.rows for value in (*row.test, row.low, row.high) if value is not None]
+    margin = 0.05 * (max(values) - min(values)) or 0.01
+    drawn.update_xaxes(title=label(info.score), range=[min(values) - margin, max(values) + margin])
     drawn.update_yaxes(automargin=True, showgrid=False)
     return drawn
 
@@ -72,7 +74,7 @@ def figure(info: Info) -> go.Figure:
 PLOT = Plot(
     title="Confirmed on test",
     caption="The best trials and the baselines, trained again with fresh seeds and read once on the test split. Circles are seeds, diamonds "
-    "their mean, lines the 95 % t interval of the mean over seeds; which pictures were tested is not in it. Two intervals may overlap although "
+    "their mean, lines the 95% t interval of the mean over seeds; which pictures were tested is not in it. Two intervals may overlap although "
     "the paired difference is clear.",
     info=info,
     figure=figure,

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from reports.figures.style import REAL, Plot, Point, bare, colours, family_name, hover, scatter, symbols
-from reports.run import Run, better, label, show
+from reports.figures.style import REAL, Plot, Point, bare, colours, family_name, hover, legend, scatter, symbols
+from reports.run import Run, better, is_distance, label, show
 
 
 class Track(NamedTuple):
@@ -18,6 +18,8 @@ class Track(NamedTuple):
     """Best so far after each trial."""
     baseline: float | None
     """The best real-only trial."""
+    floor: float | None
+    """For a distance: two halves of the real images."""
 
 
 class Info(NamedTuple):
@@ -41,14 +43,17 @@ def info(run: Run) -> Info | None:
             best.append((trial.number, value if better(value, direction) > better(before, direction) else before))
         if points:
             baseline = run.best_baseline(score)
-            tracks.append(Track(score, points, best, baseline.score(score) if baseline else None))
+            tracks.append(Track(score, points, best, baseline.score(score) if baseline else None, run.floor(score) if is_distance(score) else None))
     return Info(tracks) if tracks else None
 
 
 def figure(info: Info) -> go.Figure:
     """Draws the tracks below each other on one axis of trials."""
     rows = len(info.tracks)
-    drawn = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.06, figure=bare(height=90 + 240 * rows))
+    titles = [label(track.score) for track in info.tracks]
+    drawn = make_subplots(
+        rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.2 / rows, subplot_titles=titles, figure=bare(height=100 + 250 * rows)
+    )
     every = [point for track in info.tracks for point in track.points]
     shades, marks = colours(point.family for point in every), symbols(point.inspector for point in every)
     for row, track in enumerate(info.tracks, start=1):
@@ -59,7 +64,7 @@ def figure(info: Info) -> go.Figure:
                 mode="lines",
                 line={"shape": "hv", "width": 2, "color": "rgba(128,136,148,0.7)"},
                 name="best so far",
-                legendgroup="best",
+                showlegend=row == 1,
                 hoverinfo="skip",
             ),
             row=row,
@@ -68,11 +73,10 @@ def figure(info: Info) -> go.Figure:
         scatter(drawn, track.points, shades, marks, row=row, col=1)
         if track.baseline is not None:
             drawn.add_hline(track.baseline, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="best real only", row=row, col=1)
-        drawn.update_yaxes(title=label(track.score), row=row, col=1)
-    seen: set[str] = set()
-    for trace in drawn.data:
-        trace.showlegend = trace.legendgroup not in seen
-        seen.add(trace.legendgroup)
+        if track.floor is not None:
+            drawn.add_hline(track.floor, line={"dash": "dot", "width": 1, "color": REAL}, annotation_text="real vs real", row=row, col=1)
+    legend(drawn, shades, marks)
+    drawn.update_annotations(selector={"yref": "paper"}, x=0, xanchor="left")
     drawn.update_xaxes(title="trial", row=rows, col=1)
     return drawn
 

@@ -36,7 +36,7 @@ class Bar(NamedTuple):
 
 
 class Info(NamedTuple):
-    """Bars from most to least, for each objective."""
+    """Bars for each objective: those beyond chance first, each part from most to least."""
 
     bars: dict[str, list[Bar]]
 
@@ -55,7 +55,7 @@ def info(run: Run) -> Info | None:
                 share, chance = effect([setting for setting, _ in mine], [value for _, value in mine])
                 rated.append(Bar(name, share, chance, len(mine)))
         if rated:
-            bars[objective] = sorted(rated, key=lambda bar: bar.share - bar.chance, reverse=True)[:SHOWN]
+            bars[objective] = sorted(rated, key=lambda bar: (bar.share > bar.chance, bar.share), reverse=True)[:SHOWN]
     return Info(bars) if bars else None
 
 
@@ -122,6 +122,7 @@ def figure(info: Info) -> go.Figure:
             row=row,
             col=1,
         )
+    drawn.update_annotations(x=0, xanchor="left")
     drawn.update_layout(showlegend=False, bargap=0.35, margin={"l": 16, "r": 16, "t": 40, "b": 48})
     drawn.update_xaxes(range=[0, 1], tickformat=".0%")
     drawn.update_xaxes(title="share of the objective's variation", row=len(titles), col=1)

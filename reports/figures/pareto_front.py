@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.figures.style import Plot, Point, bare, colours, family_name, hover, scatter, symbols
+from reports.figures.style import REAL, Plot, Point, bare, colours, family_name, hover, legend, scatter, symbols
 from reports.fronts import front
 from reports.run import Run, Trial, better, is_distance, label, show
 
@@ -23,6 +23,8 @@ class Info(NamedTuple):
     """The front as a line from left to right; empty with more than two objectives, where it is no line."""
     x_floor: float | None
     y_floor: float | None
+    y_baseline: float | None
+    """The best real-only trial upwards; it has no place across where that measures synthetic images."""
 
 
 def front_trials(run: Run) -> list[Trial]:
@@ -57,6 +59,7 @@ def info(run: Run) -> Info | None:
         line=line,
         x_floor=run.floor(x) if is_distance(x) else None,
         y_floor=run.floor(y) if is_distance(y) else None,
+        y_baseline=baseline.score(y) if (baseline := run.best_baseline(y)) else None,
     )
 
 
@@ -88,13 +91,17 @@ def figure(info: Info) -> go.Figure:
             marker={"size": 18, "symbol": "circle-open", "color": "#D55E00", "line": {"width": 2}},
         )
     )
-    scatter(drawn, info.points, colours(point.family for point in info.points), symbols(point.inspector for point in info.points))
+    shades, marks = colours(point.family for point in info.points), symbols(point.inspector for point in info.points)
+    scatter(drawn, info.points, shades, marks)
+    legend(drawn, shades, marks)
     drawn.update_xaxes(title=_axis(info.x, info.x_direction))
     drawn.update_yaxes(title=_axis(info.y, info.y_direction))
     if info.x_floor is not None:
-        drawn.add_vline(info.x_floor, line={"dash": "dash", "width": 1, "color": "#8A929C"}, annotation_text="real vs real")
+        drawn.add_vline(info.x_floor, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="real vs real")
     if info.y_floor is not None:
-        drawn.add_hline(info.y_floor, line={"dash": "dash", "width": 1, "color": "#8A929C"}, annotation_text="real vs real")
+        drawn.add_hline(info.y_floor, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="real vs real")
+    if info.y_baseline is not None:
+        drawn.add_hline(info.y_baseline, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="best real only")
     return drawn
 
 

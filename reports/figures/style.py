@@ -48,8 +48,9 @@ def family_name(trial: Trial) -> str:
 
 def colours(families: Iterable[str]) -> dict[str, str]:
     """Gives each family its colour: the same in every plot of a run, since the order is that of the names."""
-    names = sorted(set(families) - {"real only"})
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)} | {"real only": REAL}
+    found = set(families)
+    names = sorted(found - {"real only"})
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)} | ({"real only": REAL} if "real only" in found else {})
 
 
 def symbols(inspectors: Iterable[str]) -> dict[str, str]:
@@ -63,30 +64,51 @@ def hover(trial: Trial, lines: Iterable[str] = ()) -> str:
 
 
 def scatter(figure: go.Figure, points: list[Point], shades: dict[str, str], marks: dict[str, str], **place: Any) -> None:
-    """Draws trials, a trace for each family and inspector; each point carries its trial's number for the page to act on."""
-    for family in sorted({point.family for point in points}, key=lambda name: (name == "real only", name)):
-        for inspector in sorted({point.inspector for point in points if point.family == family}):
-            mine = [point for point in points if (point.family, point.inspector) == (family, inspector)]
-            figure.add_trace(
-                go.Scatter(
-                    x=[point.x for point in mine],
-                    y=[point.y for point in mine],
-                    customdata=[point.trial for point in mine],
-                    text=[point.hover for point in mine],
-                    hovertemplate="%{text}<extra></extra>",
-                    mode="markers",
-                    name=f"{escape(family)} + {escape(inspector)}",
-                    legendgroup=f"{family} {inspector}",
-                    marker={
-                        "color": shades[family],
-                        "symbol": marks[inspector],
-                        "size": 10,
-                        "opacity": 0.9,
-                        "line": {"width": 1, "color": "rgba(255,255,255,0.7)"},
-                    },
-                ),
-                **place,
-            )
+    """Draws trials, colour for the family and shape for the inspector; each point carries its trial's number for the page to act on.
+
+    Args:
+        figure: where to draw.
+        points: the trials.
+        shades: colour of each family.
+        marks: symbol of each inspector.
+        place: row and column of a subplot.
+    """
+    for family in sorted({point.family for point in points}):
+        mine = [point for point in points if point.family == family]
+        figure.add_trace(
+            go.Scatter(
+                x=[point.x for point in mine],
+                y=[point.y for point in mine],
+                customdata=[point.trial for point in mine],
+                text=[point.hover for point in mine],
+                hovertemplate="%{text}<extra></extra>",
+                mode="markers",
+                name=escape(family),
+                legendgroup=family,
+                showlegend=False,
+                marker={
+                    "color": shades[family],
+                    "symbol": [marks[point.inspector] for point in mine],
+                    "size": 11,
+                    "opacity": 0.9,
+                    "line": {"width": 1, "color": "rgba(255,255,255,0.7)"},
+                },
+            ),
+            **place,
+        )
+
+
+def legend(figure: go.Figure, shades: dict[str, str], marks: dict[str, str]) -> None:
+    """Adds an entry for each family and one for each inspector, instead of one for each pair that occurs."""
+    for family, shade in shades.items():
+        figure.add_trace(_key(family, {"color": shade, "symbol": "circle", "size": 11}))
+    for inspector, mark in marks.items():
+        figure.add_trace(_key(inspector, {"color": REAL, "symbol": f"{mark}-open", "size": 10, "line": {"width": 2}}))
+
+
+def _key(name: str, marker: dict[str, Any]) -> go.Scatter:
+    """Gives a legend entry without points; entries of a family switch its points on and off."""
+    return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=escape(name), legendgroup=name, showlegend=True, hoverinfo="skip")
 
 
 def bare(height: int = 420, **layout: Any) -> go.Figure:
