@@ -32,7 +32,7 @@ TEST_STAGE = "test_predictions"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InspectorEntry:
+class Inspected:
     """A trained inspector in the store."""
 
     key: str
@@ -92,7 +92,7 @@ def inspect(
     device: str,
     store: Store,
     save_every_s: float = 120.0,
-) -> Generator[Progress, None, InspectorEntry]:
+) -> Generator[Progress, None, Inspected]:
     """Trains an inspector and publishes it with its logits on the validation split, or finds it under its key.
 
     Args:
@@ -121,7 +121,7 @@ def inspect(
     channels, size_px = real.images.shape[1], real.images.shape[-1]
     key = inspector_key(part, inputs=inputs, size_px=size_px, channels=channels, num_classes=num_classes, precision=precision, seed=seed)
     if (entry := store.lookup(STAGE, key)) is not None:
-        return InspectorEntry(key=key, entry=entry, reused=True)
+        return Inspected(key=key, entry=entry, reused=True)
     started = time.monotonic()
     config = read_config(part)
     shape = {"size_px": size_px, "channels": channels, "num_classes": num_classes}
@@ -169,7 +169,7 @@ def inspect(
     }
     entry = store.publish(STAGE, key, files, info)
     store.drop_scratch(scratch)
-    return InspectorEntry(key=key, entry=entry, reused=False)
+    return Inspected(key=key, entry=entry, reused=False)
 
 
 def load_inspector(entry: Entry, device: str) -> Inspector:
@@ -188,7 +188,7 @@ def read_predictions(entry: Entry) -> Predictions:
     return Predictions(**load(entry.read(name)))
 
 
-def judge(inspector: Entry, *, test: LabelledImages, inputs: Sequence[str], device: str, store: Store) -> InspectorEntry:
+def judge(inspector: Entry, *, test: LabelledImages, inputs: Sequence[str], device: str, store: Store) -> Inspected:
     """Lets a trained inspector see the test split, once: published as a stage of its own.
 
     Args:
@@ -200,11 +200,11 @@ def judge(inspector: Entry, *, test: LabelledImages, inputs: Sequence[str], devi
     """
     key = stage_key(TEST_STAGE, version=VERSION, settings={}, inputs=[inspector.key, *inputs])
     if (entry := store.lookup(TEST_STAGE, key)) is not None:
-        return InspectorEntry(key=key, entry=entry, reused=True)
+        return Inspected(key=key, entry=entry, reused=True)
     started = time.monotonic()
     files = {"test.safetensors": _packed_predictions(load_inspector(inspector, device), test)}
     info = {"seconds": time.monotonic() - started, "device": device, "costs": {}}
-    return InspectorEntry(key=key, entry=store.publish(TEST_STAGE, key, files, info), reused=False)
+    return Inspected(key=key, entry=store.publish(TEST_STAGE, key, files, info), reused=False)
 
 
 def _packed_predictions(inspector: Inspector, labelled: LabelledImages) -> bytes:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.datasets.augmentation import augment
 from trainables.errors import DatasetError, TrialFailure
 from trainables.inspectors import INSPECTORS
 from trainables.inspectors.classifiers import Classifier, Config, SeededDropout
@@ -163,7 +164,7 @@ def features(inspector: Inspector, images: Tensor) -> Tensor:
     return _evaluate(inspector, images, inspector.network.features)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _evaluate(inspector: Inspector, images: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
     assert not inspector.network.training
     parts = [run(to_input(chunk, inspector.device)).float().cpu() for chunk in images.split(EVALUATION_BATCH)]
@@ -200,10 +201,7 @@ def _step(
     inspector: Inspector, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, generator: torch.Generator, precision: str
 ) -> Tensor:
     x = to_input(images, inspector.device)
-    if inspector.config.augment != "none":
-        from trainables.datasets.augmentation import augment
-
-        x = augment(x, inspector.config.augment, generator).contiguous(memory_format=torch.channels_last)
+    x = augment(x, inspector.config.augment, generator).contiguous(memory_format=torch.channels_last)
     kind = torch.device(inspector.device).type
     with torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16" and (kind != "cpu" or inspector.network.bf16_on_cpu)):
         logits = inspector.network(x)

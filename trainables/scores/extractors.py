@@ -189,7 +189,7 @@ class RandomNetwork(nn.Module):
 
 
 def _runner(network: nn.Module, device: str, prepare: Callable[[Tensor, str], Tensor], batch: int) -> Callable[[Tensor], Tensor]:
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(images: Tensor) -> Tensor:
         return torch.cat([network(prepare(chunk, device)).float().cpu() for chunk in images.split(batch)])
 

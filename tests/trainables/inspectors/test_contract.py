@@ -1,0 +1,123 @@
+"""What every inspector of the registry must do; a new one is picked up by itself."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from spaces.inspectors import INSPECTOR_SPACES
+from trainables.errors import SettingsError
+from trainables.inspectors import INSPECTORS
+from trainables.inspectors.training import LabelledImages, build, features, predict, read_config, to_input, train
+from trainables.recipe import InspectorPart
+from trainables.registry import pick
+
+SMALL = {"fcn": {"width": 8}}
+"""Settings that keep an inspector quick in a test, where its defaults do not."""
+
+
+def part(kind: str, **settings: object) -> InspectorPart:
+    return InspectorPart(kind=kind, settings={**SMALL.get(kind, {}), "epochs": 1, "min_steps": 2, "batch": 4, **settings})
+
+
+def untrained(kind: str, *, seed: int = 0, size_px: int = 32, channels: int = 1, **settings: object):  # type: ignore[no-untyped-def]
+    return build(kind, read_config(part(kind, **settings)), size_px=size_px, channels=channels, num_classes=3, device="cpu", seed=seed)
+
+
+def labelled(count: int = 9, *, size_px: int = 32, channels: int = 1, seed: int = 0) -> LabelledImages:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, channels, size_px, size_px), dtype=torch.uint8, generator=generator)
+    return LabelledImages(images=images, labels=torch.arange(count) % 3)
+
+
+@pytest.mark.parametrize("kind", INSPECTORS)
+@pytest.mark.parametrize(("size_px", "channels"), [(16, 1), (32, 3), (64, 1)])
+def test_logits_and_features_have_their_shapes(kind: str, size_px: int, channels: int) -> None:
+    inspector = untrained(kind, size_px=size_px, channels=channels)
+    images = labelled(5, size_px=size_px, channels=channels).images
+    logits, values = predict(inspector, images), features(inspector, images)
+    assert logits.shape == (5, 3) and values.shape == (5, inspector.network.head.in_features)
+    assert logits.dtype == values.dtype == torch.float32
+    with torch.no_grad():
+        assert torch.allclose(logits, inspector.network.head(values), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", INSPECTORS)
+def test_an_image_is_judged_alike_alone_and_among_others(kind: str) -> None:
+    inspector, images = untrained(kind), labelled(5).images
+    assert torch.allclose(predict(inspector, images)[2:3], predict(inspector, images[2:3]), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", INSPECTORS)
+def test_gradients_reach_every_parameter(kind: str) -> None:
+    inspector, data = untrained(kind), labelled(8)
+    network = inspector.network.train()
+    torch.nn.functional.cross_entropy(network(to_input(data.images, "cpu")), data.labels).backward()
+    still = [name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.abs().sum() > 0]
+    assert still == []
+
+
+@pytest.mark.parametrize(("kind", "precision"), [*((kind, "fp32") for kind in INSPECTORS), ("fcn", "bf16")])
+def test_equal_seeds_train_to_equal_bits_and_leave_random_state_alone(kind: str, precision: str) -> None:
+    outside = torch.random.get_rng_state()
+    trained = []
+    for seed in (1, 1, 2):
+        inspector = untrained(kind, seed=seed)
+        last = list(train(inspector, real=labelled(), synthetic=labelled(5, seed=1), seed=seed, precision=precision))[-1]
+        assert last.stage == "inspector" and last.metrics["share"] == 1.0 and not inspector.network.training
+        trained.append(predict(inspector, labelled(4, seed=2).images))
+    assert torch.equal(trained[0], trained[1])
+    assert not torch.equal(trained[0], trained[2])
+    assert torch.equal(torch.random.get_rng_state(), outside)
+
+
+@pytest.mark.parametrize("kind", INSPECTORS)
+def test_config_and_space_agree_on_names_and_defaults(kind: str) -> None:
+    config = pick(INSPECTORS, kind, "inspector").Config()
+    assert {name: domain.default for name, domain in INSPECTOR_SPACES[kind].items()} == dataclasses.asdict(config)
+
+
+def test_registry_and_spaces_list_the_same_inspectors() -> None:
+    assert set(INSPECTORS) == set(INSPECTOR_SPACES)
+
+
+@pytest.mark.parametrize("kind", INSPECTORS)
+def test_every_choice_of_the_space_is_a_setting(kind: str) -> None:
+    for name, domain in INSPECTOR_SPACES[kind].items():
+        for value in domain.grid(3):
+            assert getattr(read_config(InspectorPart(kind=kind, settings={name: value})), name) == value
+
+
+def test_paper_values() -> None:
+    """`search_space.csv`, scope inspector: SDG-GAN's optimiser, epochs and batch; Wang et al.'s widths."""
+    config = read_config(InspectorPart(kind="fcn"))
+    assert (config.lr, config.epochs, config.batch, config.weight_decay) == (1e-4, 50, 32, 1e-2)
+    assert config.width == 128  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [("resnet18", 11_181_642), ("mobilenet_v2", 2_236_682), ("fcn", 49 * 3 * 128 + 25 * 128 * 256 + 9 * 256 * 128 + 2 * 512 + 1290)],
+)
+def test_parameter_counts_are_the_published_networks(kind: str, count: int) -> None:
+    """The torchvision networks with ten classes; the FCN counted by hand: three convolutions, three batch norms, one linear layer."""
+    config = read_config(InspectorPart(kind=kind))
+    network = build(kind, config, size_px=64, channels=3, num_classes=10, device="cpu", seed=0).network
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        ("resnet81", {}, "resnet18"),
+        ("resnet18", {"learning_rate": 1.0}, "no such setting"),
+        ("resnet18", {"epochs": 0}, "epochs: 0 is not between"),
+        ("resnet18", {"batch": 1, "lr": -1.0}, "lr: -1.0 is not between .*batch: 1 is not between"),
+        ("fcn", {"width": 2}, "width: 2"),
+        ("fcn", {"augment": "flip"}, "did you mean flips"),
+        ("fcn", {"lr": "fast"}, "inspector.fcn.lr: 'fast' is not a number"),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(kind: str, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read_config(InspectorPart(kind=kind, settings=settings))
