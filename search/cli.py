@@ -106,14 +106,14 @@ def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str 
     if study is not None:
         from search.study_file import load_study
 
-        chosen = load_study(study, _with_name(sets, name))
+        chosen = load_study(study, _with_name(sets, name), thorough=True)
     else:
         assert data is not None
         from search.starter import study_text
         from search.study_file import parse_study
 
         text = study_text(_data_settings(data), name=_name_of(data))
-        chosen = parse_study(text, f"study for {data}", _with_name(sets, name))
+        chosen = parse_study(text, f"study for {data}", _with_name(sets, name), thorough=True)
     _run(chosen, inline=inline, fresh=fresh, extend=extend)
 
 
@@ -353,7 +353,7 @@ def _preset(name: str) -> str:
 def _load_preset(name: str, sets: Sequence[str]) -> "Study":
     from search.study_file import parse_study
 
-    return parse_study(_preset(name), f"preset {name}", sets)
+    return parse_study(_preset(name), f"preset {name}", sets, thorough=True)
 
 
 def _data_settings(path: Path, *, dataset: str | None = None, **settings: Any) -> "DataSettings":
