@@ -58,7 +58,6 @@ class Index:
         self._space = space
         self._study: optuna.Study | None = None
         self._ids: dict[int, int] = {}
-        self._known: dict[int, FrozenTrial] = {}
 
     def sync(self, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> bool:
         """Opens the journal; where it disagrees with the records it is written anew. Returns whether it was."""
@@ -70,13 +69,13 @@ class Index:
         if rebuilt:
             aside = self._path.with_name(f"{JOURNAL}.part")
             aside.unlink(missing_ok=True)
-            study = self._open(aside)
+            storage = JournalStorage(JournalFileBackend(str(aside)))
+            study = optuna.create_study(study_name=self._name, storage=storage, directions=self._directions())
             for trial in wanted:
                 study.add_trial(trial)
             os.replace(aside, self._path)
-        self._study = self._open(self._path)
+        self._study = self._load()
         self._ids = {trial.user_attrs["trial"]: trial._trial_id for trial in self._study.get_trials(deepcopy=False)}
-        self._known = dict(zip(sorted(asked), wanted, strict=True))
         return rebuilt
 
     def _read(self) -> list[FrozenTrial] | None:
@@ -85,7 +84,7 @@ class Index:
             text = self._path.read_bytes()
             if not text.endswith(b"\n"):
                 return None
-            study = optuna.load_study(study_name=self._name, storage=JournalStorage(JournalFileBackend(str(self._path))))
+            study = self._load()
             if study.directions != self._directions():
                 return None
             return study.get_trials(deepcopy=False)
@@ -96,9 +95,8 @@ class Index:
     def _directions(self) -> list[optuna.study.StudyDirection]:
         return [optuna.study.StudyDirection[goal.direction.upper()] for goal in self._goals]
 
-    def _open(self, path: Path) -> optuna.Study:
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        return optuna.create_study(study_name=self._name, storage=storage, directions=self._directions(), load_if_exists=True)
+    def _load(self) -> optuna.Study:
+        return optuna.load_study(study_name=self._name, storage=JournalStorage(JournalFileBackend(str(self._path))))
 
     def ask(self, asked: Asked) -> None:
         """Adds a trial that was just published."""

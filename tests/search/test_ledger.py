@@ -1,0 +1,126 @@
+import errno
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from reports.records import Asked, Record, RecordError, trial_folder
+from search import ledger as ledger_module
+from search.lease import RunError
+from search.ledger import Attempts, Ledger, request_stop
+
+
+def asked(number: int) -> Asked:
+    return Asked(trial=number, move="explore", reason="a test", params={}, recipe={}, epoch=1, time_s=0.0)
+
+
+def record(number: int, **changes: Any) -> Record:
+    return Record(**{"trial": number, "state": "complete", "started_s": 0.0, "ended_s": 1.0, "epoch": 1} | changes)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path / "run")
+    yield opened
+    opened.close()
+
+
+def reopened(ledger: Ledger) -> Ledger:
+    ledger.close()
+    return Ledger(ledger.run)
+
+
+def test_what_was_written_is_found_again(ledger: Ledger) -> None:
+    for number in range(3):
+        ledger.ask(asked(number))
+    ledger.finish(record(1, scores={"val_accuracy": 0.5}))
+    again = reopened(ledger)
+    assert (again.unfinished(), again.next_number) == ([0, 2], 3)
+    assert again.records[1].scores == {"val_accuracy": 0.5}
+    assert again.lease.epoch == ledger.lease.epoch + 1
+    again.close()
+
+
+def test_a_folder_that_was_moved_away_is_asked_again(ledger: Ledger) -> None:
+    for number in range(3):
+        ledger.ask(asked(number))
+    trial_folder(ledger.run, 1).rename(ledger.run / "away")
+    again = reopened(ledger)
+    assert again.next_number == 1
+    again.close()
+
+
+def test_a_damaged_record_names_its_cure_and_frees_the_run(ledger: Ledger) -> None:
+    ledger.ask(asked(0))
+    (trial_folder(ledger.run, 0) / "record.json").write_text("{", encoding="utf-8")
+    ledger.close()
+    for _ in range(2):
+        with pytest.raises(RecordError, match=r"record\.json(.|\n)*Move the folder"):
+            Ledger(ledger.run)
+
+
+def test_the_first_end_of_a_trial_stands(ledger: Ledger) -> None:
+    ledger.ask(asked(0))
+    ledger.finish(record(0))
+    later = ledger.finish(record(0, state="failed", failure="error"))
+    assert later.state == "complete"
+    again = reopened(ledger)
+    assert again.records[0].state == "complete"
+    again.close()
+
+
+def test_attempts_are_counted_on_disk(ledger: Ledger) -> None:
+    ledger.ask(asked(0))
+    ledger.begin(0)
+    ledger.lose(0)
+    again = reopened(ledger)
+    again.begin(0)
+    assert again.attempts(0) == Attempts(begun=2, lost=1)
+    again.close()
+
+
+def test_a_torn_step_goes_when_the_trial_begins_again(ledger: Ledger) -> None:
+    ledger.ask(asked(0))
+    ledger.step(0, {"stage": "data", "kimg": None})
+    path = trial_folder(ledger.run, 0) / "steps.jsonl"
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"stage": "gen')
+    ledger.begin(0)
+    ledger.step(0, {"stage": "scores", "kimg": 1.0})
+    assert [json.loads(line)["stage"] for line in path.read_text(encoding="utf-8").splitlines()] == ["data", "scores"]
+
+
+def test_a_full_disk_is_one_clear_message(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device", "/runs/x/record.json")
+
+    ledger.ask(asked(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "write_record", full)
+        with pytest.raises(RunError, match=r"/runs/x/record\.json: cannot be written \(No space left(.|\n)*Free some space(.|\n)*it continues"):
+            ledger.finish(record(0))
+    again = reopened(ledger)
+    assert again.unfinished() == [0], "a trial whose end could not be written is run again"
+    again.close()
+
+
+def test_an_overtaken_driver_writes_nothing(ledger: Ledger) -> None:
+    ledger.ask(asked(0))
+    lease = json.loads((ledger.run / "lease.json").read_text(encoding="utf-8"))
+    (ledger.run / "lease.json").write_text(json.dumps(lease | {"epoch": 9, "token": "other"}), encoding="utf-8")
+    for write in (lambda: ledger.ask(asked(1)), lambda: ledger.finish(record(0)), lambda: ledger.step(0, {}), lambda: ledger.begin(0)):
+        with pytest.raises(RunError, match="taken over"):
+            write()
+    assert not trial_folder(ledger.run, 1).exists()
+    assert sorted(path.name for path in trial_folder(ledger.run, 0).iterdir()) == ["asked.json"]
+
+
+def test_a_run_can_be_asked_to_stop(ledger: Ledger) -> None:
+    assert not ledger.stop_wanted()
+    request_stop(ledger.run)
+    assert ledger.stop_wanted()
+    again = reopened(ledger)
+    assert not again.stop_wanted(), "what was asked of an earlier driver is not asked of the next"
+    again.close()
