@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -59,7 +59,8 @@ def from_plain(cls: type[T], plain: Mapping[str, Any], *, where: str = "") -> T:
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Hashable) -> dict[str, Any]:
+    assert isinstance(cls, type)
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
@@ -100,4 +101,6 @@ def _convert(hint: Any, value: Any, dotted: str) -> Any:
 def _name(hint: Any) -> str:
     """Says a type as a person would."""
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(hint) or (", ".join(map(str, typing.get_args(hint))) if typing.get_origin(hint) is typing.Literal else getattr(hint, "__name__", str(hint)))
+    if typing.get_origin(hint) is typing.Literal:
+        return ", ".join(map(str, typing.get_args(hint)))
+    return names.get(hint) or str(getattr(hint, "__name__", hint))

@@ -102,7 +102,8 @@ class Store:
             try:
                 self.local_root.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StoreError(f"{self.root}: cannot be made a store ({error.strerror}).\n  Name another folder: storage.store in the study file.") from error
+                cure = "Name another folder: storage.store in the study file."
+                raise StoreError(f"{self.root}: cannot be made a store ({error.strerror}).\n  {cure}") from error
             self.filesystem = fs.SubTreeFileSystem(self.root, fs.LocalFileSystem())
         self._check_format()
 
@@ -165,9 +166,10 @@ class Store:
         for name, data in files.items():
             self._write(f"{stage}/{key}/{attempt}/{name}", data)
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        done = {"attempt": attempt, "files": hashes, "info": dict(info or {})}
+        known = dict(info or {})
+        done = {"attempt": attempt, "files": hashes, "info": known}
         self._write(f"{stage}/{key}/done.json", json.dumps(done, sort_keys=True).encode())
-        return Entry(store=self, stage=stage, key=key, attempt=attempt, files=hashes, info=done["info"])
+        return Entry(store=self, stage=stage, key=key, attempt=attempt, files=hashes, info=known)
 
     def keys(self, stage: str) -> list[str]:
         """Lists the published keys of a stage, sorted. A stage may be a path such as `generator/<key>`."""

@@ -80,9 +80,10 @@ def draw_block(source: Source, cls: str, number: int, part: SynthesisPart, *, se
     reused = entry is not None
     if entry is None:
         start = time.perf_counter()
-        images = source.sampler().sample(source.label, BLOCK, child_seed(seed, "block", cls, number), truncation=part.truncation, backgrounds=source.backgrounds)
-        images = images.to("cpu").contiguous()
-        entry = store.publish("pool", key, {"images.safetensors": save({"images": images})}, {"seconds": time.perf_counter() - start, "device": device})
+        own = child_seed(seed, "block", cls, number)
+        drawn = source.sampler().sample(source.label, BLOCK, own, truncation=part.truncation, backgrounds=source.backgrounds)
+        data = save({"images": drawn.to("cpu").contiguous()})
+        entry = store.publish("pool", key, {"images.safetensors": data}, {"seconds": time.perf_counter() - start, "device": device})
     use = StageUse(unit=unit, stage="pool", cls=cls, key=key, reused=reused, seconds=entry.info["seconds"], device=entry.info["device"])
     return Block(key=key, images=load(entry.read("images.safetensors"))["images"], use=use)
 

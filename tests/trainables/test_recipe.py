@@ -38,7 +38,12 @@ def test_all_problems_come_at_once_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(
     ("plain", "said"),
-    [({"size_px": 48}, "48 is not 16, 32"), ({"channels": 2}, "2 is not one of 1, 3"), ({"size_px": True}, "True is not a whole number"), ({"val_fraction": 1.0}, "not between 0 and 0.9")],
+    [
+        ({"size_px": 48}, "48 is not 16, 32"),
+        ({"channels": 2}, "2 is not one of 1, 3"),
+        ({"size_px": True}, "True is not a whole number"),
+        ({"val_fraction": 1.0}, "not between 0 and 0.9"),
+    ],
 )
 def test_wrong_types_and_ranges_are_refused(plain: dict[str, object], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
@@ -52,7 +57,15 @@ def test_generator_and_synthesis_go_together() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "value", "counts"),
-    [("fraction", 0.5, [10, 40]), ("fraction", 0.0, [0, 0]), ("fraction", 0.8, [40, 160]), ("per_class", 7, [7, 7]), ("multiple", 2, [20, 80]), ("top_up_to", 25, [15, 0]), ("balance", 0, [30, 0])],
+    [
+        ("fraction", 0.5, [10, 40]),
+        ("fraction", 0.0, [0, 0]),
+        ("fraction", 0.8, [40, 160]),
+        ("per_class", 7, [7, 7]),
+        ("multiple", 2, [20, 80]),
+        ("top_up_to", 25, [15, 0]),
+        ("balance", 0, [30, 0]),
+    ],
 )
 def test_amounts(kind: str, value: float, counts: list[int]) -> None:
     assert Amount(kind=kind, value=value).counts([10, 40]) == counts  # type: ignore[arg-type]

@@ -30,7 +30,9 @@ def bright(block: Block) -> torch.Tensor:
     return block.images.float().mean(dim=(1, 2, 3)) > 127.5
 
 
-def run(store: Store, noise: Noise, count: int, accept: Callable[[Block], torch.Tensor] | None = None, part: SynthesisPart | None = None) -> tuple[Chosen, list[StageUse]]:
+def run(
+    store: Store, noise: Noise, count: int, accept: Callable[[Block], torch.Tensor] | None = None, part: SynthesisPart | None = None
+) -> tuple[Chosen, list[StageUse]]:
     uses: list[StageUse] = []
     source = Source(key="mark", label=0, sampler=lambda: noise)
     work = choose(source, "scratches", count, part or SynthesisPart(), accept, filter_key="f", seed=1, unit=0, device="cpu", store=store, uses=uses)

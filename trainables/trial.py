@@ -1,0 +1,94 @@
+"""One trial, from data set to scores: units one after another, and their mean.
+
+`run_trial` is a Python generator. It yields `Progress` while it works and ends with `Scores`; the caller may stop pulling and close it. Every
+stage looks its key up in the store before it works, so that running again costs nothing for what is there.
+"""
+
+import statistics
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from trainables.datasets.packs import open_pack
+from trainables.datasets.splits import split
+from trainables.progress import Progress, Scores
+from trainables.recipe import Recipe
+from trainables.store import Store
+from trainables.unit import Bench, UnitResult, run_unit
+
+
+def run_trial(recipe: Recipe, store: Store, *, device: str = "cpu", threads: int = 1) -> Iterator[Progress | Scores]:
+    """Runs one trial: yields `Progress`, and `Scores` as the last item.
+
+    Args:
+        recipe: the settings of the trial.
+        store: where stages are looked up and published.
+        device: a torch device name.
+        threads: processor threads that torch may use; equal threads give equal numbers.
+
+    Raises:
+        TrialFailure: the trial ended with a name: diverged, collapsed, ...
+        BadInput: the data set or a setting cannot be used.
+    """
+    torch.set_num_threads(threads)
+    yield Progress(stage="data")
+    pack = open_pack(recipe.data, recipe.fingerprint, store)
+    bench = Bench(recipe=recipe, store=store, device=device, pack=pack, parts=split(pack, recipe.data))
+    results = []
+    for position, unit in enumerate(recipe.units):
+        results.append((yield from _at_unit(run_unit(bench, position, unit), position)))
+    yield _summary(bench, results)
+
+
+def _at_unit(work: Generator[Progress, None, UnitResult], position: int) -> Generator[Progress, None, UnitResult]:
+    """Stamps the progress of a unit with its position."""
+    try:
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                result: UnitResult = end.value
+                return result
+            yield replace(progress, unit=position)
+    finally:
+        work.close()
+
+
+def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
+    """Gives means over units, with each unit kept."""
+    recipe, counts = bench.recipe, bench.parts.counts
+    names = dict.fromkeys(name for result in results for name in result.values)
+    values: dict[str, float | None] = {}
+    for name in names:
+        found = [value for result in results if (value := result.values.get(name)) is not None]
+        values[name] = statistics.fmean(found) if len(found) == len(results) else None
+    confusion = {name: np.sum([np.array(result.confusion[name]) for result in results], axis=0).astype(int).tolist() for name in results[0].confusion}
+    conditions: dict[str, str | int | float] = {
+        "extractor": recipe.scores.extractor,
+        "protocol": recipe.data.protocol,
+        "precision": recipe.precision,
+        "size_px": recipe.data.size_px,
+        "train_images": sum(count["train"] for count in counts.values()),
+        "val_images": sum(count["val"] for count in counts.values()),
+        "synthetic_images": sum(results[0].synthetic_counts.values()),
+        "scored_synthetic_images": sum(results[0].scored_counts.values()),
+        "units": len(results),
+        "seed": recipe.seed,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    if recipe.judge:
+        conditions["test_images"] = sum(count["test"] for count in counts.values())
+    if recipe.scores.weights_hash is not None:
+        conditions["weights_hash"] = recipe.scores.weights_hash
+    return Scores(
+        values=values,
+        units=[result.values for result in results],
+        confusion=confusion,
+        classes=list(bench.pack.classes),
+        conditions=conditions,
+        stages=[use for result in results for use in result.uses],
+        samples=next((result.samples for result in results if result.samples is not None), None),
+    )

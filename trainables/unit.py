@@ -1,0 +1,307 @@
+"""One unit of a trial, a replicate with its own seeds: generator, pool, inspector, scores. Called by `trial`, which says what a trial is."""
+
+import statistics
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from trainables.datasets.backgrounds import backgrounds as find_backgrounds
+from trainables.datasets.listing import DEFECT_FREE
+from trainables.datasets.packs import Pack
+from trainables.datasets.splits import Indices, Split
+from trainables.generators.loop import TrainingImages
+from trainables.generators.stage import MarkEntry, load_sampler, resolve, train_to_mark
+from trainables.inspectors.stage import Inspected, inspect, judge, load_inspector, read_predictions
+from trainables.inspectors.training import LabelledImages, predict
+from trainables.progress import Progress, StageUse
+from trainables.recipe import InspectorPart, Recipe, Unit
+from trainables.scores.classification import classification_scores
+from trainables.scores.distances import image_distances
+from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
+from trainables.scores.samples import ClassImages, stored_sheet
+from trainables.seeds import child_seed
+from trainables.store import Store
+from trainables.synthesis import Block, Chosen, Sampler, Source, choose
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bench:
+    """What all units of a trial share."""
+
+    recipe: Recipe
+    store: Store
+    device: str
+    pack: Pack
+    parts: Split
+
+    @property
+    def defects(self) -> dict[int, str]:
+        """Labels and names of the defect classes: those that synthetic images are made of."""
+        return {label: name for label, name in enumerate(self.pack.classes) if name != DEFECT_FREE}
+
+    def images(self, rows: Indices) -> LabelledImages:
+        """Takes images of the pack with their labels."""
+        return LabelledImages(images=torch.from_numpy(self.pack.images[rows]), labels=torch.from_numpy(self.pack.labels[rows]))
+
+
+@dataclass(kw_only=True, slots=True)
+class UnitResult:
+    """What one unit came to."""
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    confusion: dict[str, list[list[int]]] = field(default_factory=dict)
+    uses: list[StageUse] = field(default_factory=list)
+    synthetic_counts: dict[str, int] = field(default_factory=dict)
+    scored_counts: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, str | int | list[str]] | None = None
+
+
+def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
+    """Runs one replicate: generator, pool, inspector, scores."""
+    recipe, result = bench.recipe, UnitResult()
+    real, validation = bench.images(bench.parts.train), bench.images(bench.parts.val)
+    synthetic, inputs = None, [bench.parts.key]
+    if recipe.generator is not None and recipe.synthesis is not None:
+        reference = yield from _reference(bench, position, real, validation, result)
+        sources = yield from _generators(bench, position, unit, real, result)
+        chosen = yield from _pool(bench, position, unit, real, sources, reference, result)
+        yield Progress(stage="scores")
+        _score_images(bench, chosen, reference, result)
+        count = sum(len(images.training) for images in chosen.values())
+        if count:
+            synthetic = _labelled(chosen)
+            inputs += [f"{images.scored_key}:{len(images.training)}" for images in chosen.values()]
+    seed = child_seed(recipe.seed, "inspector", unit.inspector)
+    trained = yield from _inspect(bench, position, recipe.inspector, real, synthetic, validation, inputs, seed, result)
+    result.values |= trained.costs
+    _score_predictions(bench, trained, result)
+    result.values["trial_s"] = sum(use.seconds for use in result.uses)
+    return result
+
+
+def _reference(
+    bench: Bench, position: int, real: LabelledImages, validation: LabelledImages, result: UnitResult
+) -> Generator[Progress, None, Inspected | None]:
+    """Trains, or finds, the inspector on real images alone whose features or confidences this trial uses; None where it uses neither."""
+    recipe = bench.recipe
+    used = recipe.scores.extractor == "inspector" or (recipe.synthesis is not None and recipe.synthesis.filter == "confidence")
+    if not used:
+        return None
+    part = recipe.scores.inspector or recipe.inspector
+    seed = child_seed(recipe.seed, "inspector", 0)
+    return (yield from _inspect(bench, position, part, real, None, validation, [bench.parts.key], seed, result))
+
+
+def _inspect(
+    bench: Bench,
+    position: int,
+    part: InspectorPart,
+    real: LabelledImages,
+    synthetic: LabelledImages | None,
+    validation: LabelledImages,
+    inputs: list[str],
+    seed: int,
+    result: UnitResult,
+) -> Generator[Progress, None, Inspected]:
+    """Trains or finds an inspector, and notes the stage."""
+    found = yield from inspect(
+        part,
+        real=real,
+        synthetic=synthetic,
+        validation=validation,
+        inputs=inputs,
+        num_classes=len(bench.pack.classes),
+        seed=seed,
+        precision=bench.recipe.precision,
+        device=bench.device,
+        store=bench.store,
+    )
+    costs = found.costs
+    result.uses.append(
+        StageUse(
+            unit=position,
+            stage="inspector",
+            key=found.key,
+            reused=found.reused,
+            seconds=costs["inspector_s"],
+            device=found.entry.info["device"],
+            peak_memory_gib=costs["inspector_peak_memory_gib"],
+        )
+    )
+    return found
+
+
+def _generators(bench: Bench, position: int, unit: Unit, real: LabelledImages, result: UnitResult) -> Generator[Progress, None, dict[str, Source]]:
+    """Trains or finds the generator, or one for each class, up to the mark; gives where each class's images come from."""
+    recipe = bench.recipe
+    assert recipe.generator is not None
+    family, config = resolve(recipe.generator)
+    inputs, scene, scene_key = [bench.parts.key], None, ""
+    if family.needs_backgrounds:
+        found = find_backgrounds(bench.pack, bench.parts, recipe.data, bench.store)
+        scene, scene_key = torch.from_numpy(np.array(found.images)), found.key
+        inputs.append(found.key)
+    rows = torch.isin(real.labels, torch.tensor(list(bench.defects)))
+    data = TrainingImages(images=real.images[rows], labels=real.labels[rows], backgrounds=scene, num_classes=len(bench.defects))
+    seed = child_seed(recipe.seed, "generator", unit.generator)
+    marks: dict[str, MarkEntry] = {}
+    per_class = config.class_mode == "per_class"
+    for label, cls in bench.defects.items() if per_class else [(0, "")]:
+        marks[cls] = mark = yield from train_to_mark(
+            recipe.generator,
+            data=data.only(label) if per_class else data,
+            inputs=inputs,
+            cls=cls or None,
+            size_px=recipe.data.size_px,
+            channels=recipe.data.channels,
+            seed=child_seed(seed, cls) if per_class else seed,
+            precision=recipe.precision,
+            device=bench.device,
+            store=bench.store,
+        )
+        result.uses.append(
+            StageUse(
+                unit=position,
+                stage="generator",
+                cls=cls or None,
+                key=mark.key,
+                reused=mark.reused,
+                seconds=mark.seconds,
+                device=mark.entry.info["device"],
+                peak_memory_gib=mark.peak_memory_gib,
+            )
+        )
+    result.values |= _generator_costs([mark.costs for mark in marks.values()])
+    return {
+        cls: Source(
+            key=marks[cls if per_class else ""].key,
+            label=0 if per_class else label,
+            sampler=_late_sampler(marks[cls if per_class else ""], bench.device),
+            backgrounds=scene,
+            backgrounds_key=scene_key,
+        )
+        for label, cls in bench.defects.items()
+    }
+
+
+def _late_sampler(mark: MarkEntry, device: str) -> Callable[[], Sampler]:
+    """Loads a mark when the first block has to be drawn, and keeps it for the others."""
+    loaded: list[Sampler] = []
+
+    def load() -> Sampler:
+        if not loaded:
+            loaded.append(load_sampler(mark.entry, device=device))
+        return loaded[0]
+
+    return load
+
+
+def _generator_costs(costs: list[dict[str, float]]) -> dict[str, float]:
+    """Sums what several models cost together; an image is drawn by one of them, and memory is held by one at a time."""
+    rules: dict[str, Callable[[list[float]], float]] = {
+        "generator_params_m": sum,
+        "generator_gmadds": statistics.fmean,
+        "generator_ms_per_image": statistics.fmean,
+        "generator_s": sum,
+        "generator_peak_memory_gib": max,
+    }
+    return {name: float(rule([cost[name] for cost in costs])) for name, rule in rules.items()}
+
+
+def _pool(
+    bench: Bench, position: int, unit: Unit, real: LabelledImages, sources: dict[str, Source], reference: Inspected | None, result: UnitResult
+) -> Generator[Progress, None, dict[str, Chosen]]:
+    """Draws and filters the synthetic images of each defect class."""
+    recipe = bench.recipe
+    assert recipe.synthesis is not None
+    part = recipe.synthesis
+    counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))])
+    judged, filter_key = None, ""
+    if part.filter == "confidence":
+        assert reference is not None
+        trained, filter_key = load_inspector(reference.entry, bench.device), f"{reference.key}:{part.min_confidence}"
+        judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=lambda images: predict(trained, images))
+    seed = child_seed(recipe.seed, "pool", unit.generator)
+    chosen: dict[str, Chosen] = {}
+    for label, cls in bench.defects.items():
+        accept = _confident(judged, label, part.min_confidence, bench.store) if judged is not None else None
+        chosen[cls] = yield from choose(
+            sources[cls],
+            cls,
+            counts[label],
+            part,
+            accept,
+            filter_key=filter_key,
+            seed=seed,
+            unit=position,
+            device=bench.device,
+            store=bench.store,
+            uses=result.uses,
+        )
+    result.synthetic_counts = {cls: len(images.training) for cls, images in chosen.items()}
+    result.values["acceptance_rate"] = statistics.fmean(images.acceptance for images in chosen.values())
+    return chosen
+
+
+def _confident(judged: Extractor, label: int, least: float, store: Store) -> Callable[[Block], torch.Tensor]:
+    """Makes the confidence filter of one class: the reference inspector must name the class, with at least this probability."""
+
+    def accept(block: Block) -> torch.Tensor:
+        logits = stored_features(judged, block.images, name="synthetic", inputs=[block.key], store=store).values
+        return (logits.argmax(1) == label) & (logits.softmax(1)[:, label] >= least)
+
+    return accept
+
+
+def _labelled(chosen: dict[str, Chosen]) -> LabelledImages:
+    """Joins the synthetic training images of all classes; defect classes come first, so that their order is their label."""
+    labels = [torch.full((len(images.training),), label, dtype=torch.int64) for label, images in enumerate(chosen.values())]
+    return LabelledImages(images=torch.cat([images.training for images in chosen.values()]), labels=torch.cat(labels))
+
+
+def _score_images(bench: Bench, chosen: dict[str, Chosen], reference: Inspected | None, result: UnitResult) -> None:
+    """Measures synthetic images against real ones of every split that may be read, and draws the contact sheet."""
+    recipe, store = bench.recipe, bench.store
+    extractor = make_extractor(recipe.scores, device=bench.device, inspector=reference.entry if reference is not None else None)
+    drawn = {
+        cls: stored_features(extractor, images.scored, name="synthetic", inputs=[images.scored_key], store=store)
+        for cls, images in chosen.items()
+        if len(images.scored)
+    }
+    for name, rows in _readable(bench).items():
+        by_class, _ = _real_features(bench, extractor, name, rows)
+        synthetic = {cls: features.values for cls, features in drawn.items()}
+        result.values |= image_distances({cls: part.features for cls, part in by_class.items()}, synthetic, extractor=extractor.name, split=name)
+    result.scored_counts = {cls: len(features.values) for cls, features in drawn.items()}
+    if drawn:
+        train, features = _real_features(bench, extractor, "train", bench.parts.train)
+        shown = {cls: ClassImages(images=chosen[cls].scored, features=features.values) for cls, features in drawn.items()}
+        keys = [features.key, *(found.key for found in drawn.values())]
+        _, result.samples = stored_sheet(train, shown, inputs=keys, store=store)
+
+
+def _readable(bench: Bench) -> dict[str, Indices]:
+    """Gives the splits that scores may be taken on: validation, and test only where the recipe says so."""
+    return {"val": bench.parts.val} | ({"test": bench.parts.test} if bench.recipe.judge else {})
+
+
+def _real_features(bench: Bench, extractor: Extractor, name: str, rows: Indices) -> tuple[dict[str, ClassImages], Features]:
+    """Takes the features of a split's real images, by defect class."""
+    images = bench.images(rows)
+    features = stored_features(extractor, images.images, name=name, inputs=[bench.parts.key], store=bench.store)
+    of = {cls: images.labels == label for label, cls in bench.defects.items()}
+    return {cls: ClassImages(images=images.images[mask], features=features.values[mask]) for cls, mask in of.items()}, features
+
+
+def _score_predictions(bench: Bench, trained: Inspected, result: UnitResult) -> None:
+    """Scores what the inspector said to every split that may be read."""
+    entries = {"val": trained.entry}
+    if bench.recipe.judge:
+        test = bench.images(bench.parts.test)
+        entries["test"] = judge(trained.entry, test=test, inputs=[bench.parts.key], device=bench.device, store=bench.store).entry
+    for name, entry in entries.items():
+        said = read_predictions(entry)
+        values, result.confusion[name] = classification_scores(said.logits, said.labels, bench.pack.classes, split=name)
+        result.values |= values
