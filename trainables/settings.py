@@ -4,8 +4,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Hashable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from trainables.errors import SettingsError
@@ -58,9 +57,7 @@ def from_plain(cls: type[T], plain: Mapping[str, Any], *, where: str = "") -> T:
         raise SettingsError(f"{where}: {error}" if where else str(error)) from error
 
 
-@cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    assert isinstance(cls, type)
+def _hints(cls: type) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
