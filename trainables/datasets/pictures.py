@@ -1,5 +1,6 @@
 """Decoding and fitting of image files: 8-bit pictures and masks in, square arrays out. Called by loaders, the survey and cropping."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,8 @@ def thumbnail(pixels: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.flo
     """Shrinks a picture to a grey (side_px, side_px) of 0..255, every pixel the mean of its area."""
     image = Image.fromarray(pixels).convert("L").convert("F")
     return np.asarray(image.resize((side_px, side_px), Image.Resampling.BOX), dtype=np.float32)
+
+
+def pixel_hash(pixels: npt.NDArray[np.uint8]) -> str:
+    """Hashes decoded pixels: equal for equal pictures, whatever file format they came in."""
+    return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()

@@ -1,6 +1,5 @@
 """One pass over every picture of a data set: what can be read, at the training size, with the facts that packing and checking need."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy.typing as npt
 
 from trainables.datasets.groups import THUMBNAIL_PX, find_groups
 from trainables.datasets.listing import EXAMPLES, Listing, Problem, Sample
-from trainables.datasets.pictures import fit, fit_mask, is_coloured, thumbnail
+from trainables.datasets.pictures import fit, fit_mask, is_coloured, pixel_hash, thumbnail
 from trainables.errors import DatasetError
 
 
@@ -55,7 +54,7 @@ def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
         images.append(fit(picture.pixels, size_px, channels))
         masks.append(np.zeros((size_px, size_px), np.uint8) if picture.mask is None else fit_mask(picture.mask, size_px))
         thumbnails.append(thumbnail(picture.pixels, THUMBNAIL_PX))
-        hashes.append(hashlib.sha256(str(picture.pixels.shape).encode() + picture.pixels.tobytes()).hexdigest())
+        hashes.append(pixel_hash(picture.pixels))
         sizes.append(picture.pixels.shape[:2])
         coloured.append(is_coloured(picture.pixels))
     thumbs = np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL_PX, THUMBNAIL_PX), np.float32)

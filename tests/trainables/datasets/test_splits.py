@@ -13,11 +13,20 @@ def fake_pack(labels: list[int], groups: list[int] | None = None, published: lis
     n = len(labels)
     count = classes if classes is not None else max(labels) + 1
     return Pack(
-        key="k", classes=tuple(f"c{i}" for i in range(count)), images=np.zeros((n, 1, 16, 16), np.uint8), labels=np.array(labels, dtype=np.int64),
-        masks=None,        has_mask=np.zeros(n, bool), groups=np.array(groups if groups is not None else range(n), dtype=np.int64), defect_free=np.array(labels) < 0,
-        paths=[f"{i}" for i in range(n)], hashes=[f"{i}" for i in range(n)], published=np.array(published or [""] * n, dtype=np.str_),
-        boxes=[np.zeros((0, 4), np.float32)] * n, sizes=np.full((n, 2), 16, np.int64),
-    )  # fmt: skip
+        key="k",
+        classes=tuple(f"c{i}" for i in range(count)),
+        images=np.zeros((n, 1, 16, 16), np.uint8),
+        labels=np.array(labels, dtype=np.int64),
+        masks=None,
+        has_mask=np.zeros(n, bool),
+        groups=np.array(groups if groups is not None else range(n), dtype=np.int64),
+        defect_free=np.array(labels) < 0,
+        paths=[f"{i}" for i in range(n)],
+        hashes=[f"{i}" for i in range(n)],
+        published=np.array(published or [""] * n, dtype=np.str_),
+        boxes=[np.zeros((0, 4), np.float32)] * n,
+        sizes=np.full((n, 2), 16, np.int64),
+    )
 
 
 def parts(made: Split) -> list[set[int]]:
