@@ -72,6 +72,18 @@ def _study_options(command: Any) -> Any:
     return command
 
 
+def _data_options(command: Any) -> Any:
+    """The options of the commands that look at a data set."""
+    for option in (
+        click.option("--channels", type=click.Choice(["1", "3"]), default="1", show_default=True, help="1 for grey, 3 for colour."),
+        click.option("--size", type=int, default=64, show_default=True, help="Side of the training images in pixels."),
+        click.option("--boxes", type=click.Path(), help="Folder of VOC XML boxes for images that have none of their own."),
+        click.option("--dataset", help="Name of the layout; detected by default."),
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @_study_options
 def demo(sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, extend: bool) -> None:
@@ -83,13 +95,14 @@ def demo(sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, ext
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("study.yaml"), show_default=True, help="Study file to write.")
 @click.option("--force", is_flag=True, help="Overwrite the study file.")
-def init(path: Path, output: Path, force: bool) -> None:
+@_data_options
+def init(path: Path, output: Path, force: bool, **options: Any) -> None:
     """Check a folder of images and write a commented study file for it."""
     from search.starter import study_text
 
     if output.exists() and not force:
         raise click.UsageError(f"{output} exists. Give --force to overwrite it, or --output FILE for another.")
-    settings = _data_settings(path)
+    settings = _data_settings(path, **options)
     _check(settings)
     output.write_text(study_text(settings, name=_name_of(path), file=str(output)), encoding="utf-8")
     click.echo(f"{output} written. Look it over, then: tundish run {shlex.quote(str(output))}")
@@ -181,49 +194,39 @@ def data() -> None:
     """Check, pack and crop images."""
 
 
-def _data_options(command: Any) -> Any:
-    """The options of the commands that look at a data set."""
-    for option in (
-        click.option("--channels", type=click.Choice(["1", "3"]), default="1", show_default=True, help="1 for grey, 3 for colour."),
-        click.option("--size", type=int, default=64, show_default=True, help="Side of the training images in pixels."),
-        click.option("--boxes", type=click.Path(), help="Folder of VOC XML boxes for images that have none of their own."),
-        click.option("--dataset", help="Name of the layout; detected by default."),
-    ):
-        command = option(command)
-    return command
-
-
 @data.command("check")
 @click.argument("path", type=click.Path(path_type=Path))
 @_data_options
-def data_check(path: Path, dataset: str | None, boxes: str | None, size: int, channels: str) -> None:
+def data_check(path: Path, **options: Any) -> None:
     """List every problem of a data set, with its cure."""
-    _check(_data_settings(path, dataset=dataset, boxes_path=boxes, size_px=size, channels=int(channels)))
+    _check(_data_settings(path, **options))
 
 
 @data.command("pack")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--store", "store_path", default="store", show_default=True, help="Store to pack into: a folder or a URI.")
 @_data_options
-def data_pack(path: Path, store_path: str, dataset: str | None, boxes: str | None, size: int, channels: str) -> None:
+def data_pack(path: Path, store_path: str, **options: Any) -> None:
     """Pack a data set into a store, as a run does at its start."""
     from trainables.datasets.packs import pack_dataset
     from trainables.store import Store
 
-    settings = _data_settings(path, dataset=dataset, boxes_path=boxes, size_px=size, channels=int(channels))
+    settings = _data_settings(path, **options)
     _, pack = pack_dataset(settings, Store(store_path))
-    click.echo(f"{len(pack.images)} images of {len(pack.classes)} classes, {size} px, packed into {store_path}")
+    click.echo(f"{len(pack.images)} images of {len(pack.classes)} classes, {settings.size_px} px, packed into {store_path}")
 
 
 @data.command("crop")
 @click.argument("src", type=click.Path(path_type=Path))
 @click.argument("dst", type=click.Path(path_type=Path))
 @click.option("--size", type=int, default=64, show_default=True, help="Side of the squares in pixels of the source.")
-def data_crop(src: Path, dst: Path, size: int) -> None:
+@click.option("--boxes", type=click.Path(), help="Folder of VOC XML boxes, where the images have neither masks nor boxes.")
+def data_crop(src: Path, dst: Path, size: int, boxes: str | None) -> None:
     """Cut images with boxes or masks into squares around their defects and, apart, defect-free ones."""
     from trainables.datasets.cropping import crop_dataset
 
-    click.echo(str(crop_dataset(src, dst, size)))
+    click.echo(str(crop_dataset(src, dst, size, boxes_path=boxes)))
+    click.echo(f"Next: tundish init {shlex.quote(str(dst))}")
 
 
 @cli.group(cls=Ordered)
@@ -356,11 +359,13 @@ def _load_preset(name: str, sets: Sequence[str]) -> "Study":
     return parse_study(_preset(name), f"preset {name}", sets, thorough=True)
 
 
-def _data_settings(path: Path, *, dataset: str | None = None, **settings: Any) -> "DataSettings":
+def _data_settings(path: Path, *, dataset: str | None = None, boxes: str | None = None, size: int = 64, channels: str = "1") -> "DataSettings":
+    """Turns the options of `_data_options` into settings."""
     from trainables.datasets.listing import detect_layout
     from trainables.datasets.settings import DataSettings
 
-    return DataSettings(dataset=dataset or detect_layout(path), path=str(path), **settings)
+    layout = dataset or detect_layout(path)
+    return DataSettings(dataset=layout, path=str(path), boxes_path=boxes, size_px=size, channels=3 if channels == "3" else 1)
 
 
 def _check(settings: "DataSettings") -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from PIL import Image
 
 from reports.records import Asked, Record, trial_folder, write_record
 from search import cli
@@ -209,6 +211,43 @@ def test_a_missing_data_folder_is_a_data_error(tmp_path: Path) -> None:
         done = _tundish(*args, cwd=tmp_path)
         assert done.returncode == 3 and "nowhere" in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of two classes of 12 different images each, and as many defect-free ones."""
+    rng = np.random.default_rng(0)
+    for name in ("dent", "stain", "good"):
+        (tmp_path / "plates" / name).mkdir(parents=True)
+        for i in range(12):
+            coarse = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(coarse).resize((32, 32)).save(tmp_path / "plates" / name / f"{i}.png")
+    return tmp_path / "plates"
+
+
+def test_a_folder_is_checked_packed_and_made_a_study_that_loads(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    checked = CliRunner().invoke(cli.cli, ["data", "check", "plates", "--size", "32"])
+    assert checked.exit_code == 0 and "dent" in checked.output and "32x32" in checked.output, checked.output
+    for _ in range(2):
+        packed = CliRunner().invoke(cli.cli, ["data", "pack", "plates", "--size", "32"])
+        assert packed.exit_code == 0 and "36 images" in packed.output
+    assert "pack" in CliRunner().invoke(cli.cli, ["store"]).output
+    made = CliRunner().invoke(cli.cli, ["init", "plates", "--size", "32"])
+    assert made.exit_code == 0 and "tundish run study.yaml" in made.output, made.output
+    again = CliRunner().invoke(cli.cli, ["init", "plates"])
+    assert again.exit_code == 2 and "--force" in again.output
+    shown = CliRunner().invoke(cli.cli, ["space", "show", "study.yaml"])
+    assert shown.exit_code == 0 and "pe_gan" in shown.output, shown.output
+
+
+def test_a_folder_with_errors_is_shown_with_them_and_made_no_study(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (images / "dent" / "0.png").write_bytes(b"")
+    for args in (["data", "check", "plates", "--size", "32"], ["init", "plates", "--size", "32"]):
+        done = CliRunner().invoke(cli.cli, args)
+        assert done.exit_code == 3 and "error" in done.output and "0.png" in done.output
+    assert not (tmp_path / "study.yaml").exists()
 
 
 def test_a_study_with_mistakes_tells_all_of_them_with_lines(tmp_path: Path) -> None:
