@@ -140,11 +140,11 @@ def runs(folder: Path, as_json: bool) -> None:
     from search.status import summarize
     from search.tables import show_runs
 
-    found = [summarize(path.parent) for path in sorted(Path(folder).glob("*/study.yaml"))]
+    found = [summarize(path.parent) for path in sorted(folder.glob("*/study.yaml"))]
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
-        show_runs(found, folder=folder)
+        show_runs(found, folder=str(folder))
 
 
 @cli.command()
