@@ -36,7 +36,7 @@ class Document:
         """
         dotted, equals, text = assignment.partition("=")
         dotted = dotted.strip()
-        if not equals or not dotted:
+        if not equals or "" in dotted.split("."):
             raise DocumentError(f"--set {assignment}: expected a.b=value, for example --set search.trials=20")
         source = f"--set {assignment}"
         value = read_value(text, source)
@@ -70,7 +70,10 @@ def read_document(text: str, name: str, sets: Sequence[str] = ()) -> Document:
     """
     node = _compose(text, name)
     lines: dict[str, str] = {}
-    plain = {} if node is None else _build(node, "", name, lines)
+    try:
+        plain = {} if node is None else _build(node, "", name, lines)
+    except RecursionError as error:
+        raise DocumentError(f"{name}: an alias (*name) stands inside of what it names") from error
     if plain is None:
         plain = {}
     if not isinstance(plain, dict):
@@ -92,15 +95,16 @@ def read_value(text: str, source: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain scalars: `1e-4` is a number, and only true and false are truths (`no`, `on` are texts)."""
+    """YAML 1.2's plain scalars: `1e-4` is a number, `1:30` is none, and only true and false are truths (`no`, `on` are texts)."""
 
 
-_OWN_TAGS = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+_OWN_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 _Loader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag not in _OWN_TAGS]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.inf|\.nan)$"),
@@ -109,8 +113,9 @@ _Loader.add_implicit_resolver(
 
 
 def _compose(text: str, name: str) -> yaml.Node | None:
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -119,7 +124,8 @@ def _compose(text: str, name: str) -> yaml.Node | None:
     except yaml.YAMLError as error:
         raise DocumentError(f"{name}: not YAML: {error}") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _build(node: yaml.Node, path: str, name: str, lines: dict[str, str]) -> Any:

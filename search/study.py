@@ -3,6 +3,7 @@
 `search.study_file` reads and checks it; `search.recipes` turns a study and a suggestion into the recipe of one trial.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise SettingsError(f"trials: {self.trials} is fewer than 1")
-        if not self.marks or min(self.marks) <= 0 or len(set(self.marks)) != len(self.marks):
+        if not self.marks or not all(0 < mark < math.inf for mark in self.marks) or len(set(self.marks)) != len(self.marks):
             raise SettingsError("marks: expected different numbers above 0, in kimg, for example [5, 20]")
         if len(set(self.baselines)) != len(self.baselines) or self.baselines[:1] != ("plain",):
             raise SettingsError("baselines: expected plain first, then any of oversample, undersample, augment, each once")
@@ -104,8 +105,8 @@ class Resources:
         for name in ("workers", "cpus_per_trial"):
             if (count := getattr(self, name)) != "auto" and count < 1:
                 raise SettingsError(f"{name}: {count} is fewer than 1")
-        if self.gpus_per_trial != "auto" and self.gpus_per_trial < 0:
-            raise SettingsError(f"gpus_per_trial: {self.gpus_per_trial} is below 0")
+        if self.gpus_per_trial != "auto" and not 0 <= self.gpus_per_trial < math.inf:
+            raise SettingsError(f"gpus_per_trial: {self.gpus_per_trial} is not a number, 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -216,15 +216,23 @@ def _objectives(given: Any, scores: ScoreSettings, problems: list[tuple[str, str
     return tuple(found)
 
 
-# These change where and how fast a study runs, not what it finds.
-FREE = ("resources.workers", "resources.cpus_per_trial", "resources.gpus_per_trial", "storage.runs", "storage.store", "scores.inception_weights")
+# These change where and how fast a study runs, not what it finds; a moved data set is known by its fingerprint.
+FREE = (
+    "data.path",
+    "resources.workers",
+    "resources.cpus_per_trial",
+    "resources.gpus_per_trial",
+    "storage.runs",
+    "storage.store",
+    "scores.inception_weights",
+)
 
 
 def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
     """Checks that a study file is still the one its run was begun with, and gives the study to go on with.
 
-    Workers, processors, GPUs and folders may change freely; `search.trials` may grow where `extend` says so; all else is refused, because numbers of
-    one study must be comparable.
+    Workers, processors, GPUs and folders, that of the images too, may change freely; `search.trials` may grow where `extend` says so; all else is
+    refused, because numbers of one study must be comparable.
 
     Args:
         saved: read from `study.yaml` in the run's folder.
@@ -248,12 +256,14 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
         )
         raise StudyError(f"{saved.run_folder}: the study file was changed since this run began:\n" + "\n".join(lines) + f"\n{cure}")
     resources = replace(now.resources, precision=saved.resources.precision)
-    return replace(saved, search=replace(saved.search, trials=now.search.trials), resources=resources, storage=now.storage)
+    return replace(saved, data=now.data, search=replace(saved.search, trials=now.search.trials), resources=resources, storage=now.storage)
 
 
 def _settled(saved: Study, now: Study) -> Study:
-    """Gives the study as it would stand had it been resolved as the saved one was."""
-    return now.resolve(saved.resolved) if saved.resolved is not None else now
+    """Gives the study as it would stand had it been resolved as the saved one was; one that asks for another extractor shows as a change."""
+    if saved.resolved is None or saved.resolved.extractor not in possible_extractors(now.scores):
+        return now
+    return now.resolve(saved.resolved)
 
 
 def _flat(plain: Any, prefix: str = "") -> dict[str, Any]:

@@ -205,12 +205,15 @@ def _beside(name: str) -> str:
 
 
 def _hint(name: str, known: Mapping[str, Domain]) -> str:
-    """Words the nearest known name, or the neighbours that there are."""
+    """Words what the name of a group holds, the nearest known name, or the neighbours that there are."""
+    inner = dict.fromkeys(other[len(name) + 1 :].partition(".")[0] for other in known if other.startswith(f"{name}."))
+    if inner:
+        return f"it is a group of settings: {', '.join(inner)}"
     groups = {other[:i] for other in known for i, letter in enumerate(other) if letter == "."}
     if near := difflib.get_close_matches(name, [*known, *groups], n=1, cutoff=0.75):
         return f"did you mean {near[0]}?"
     around = _beside(name)
     while around and not any(other.startswith(around) for other in known):
         around = _beside(around[:-1])
-    inner = dict.fromkeys(other[len(around) :].partition(".")[0] for other in known if other.startswith(around))
-    return f"{f'under {around[:-1]} ' if around else ''}there are {', '.join(inner)}"
+    beside = dict.fromkeys(other[len(around) :].partition(".")[0] for other in known if other.startswith(around))
+    return f"{f'under {around[:-1]} ' if around else ''}there are {', '.join(beside)}"

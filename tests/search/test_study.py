@@ -156,6 +156,11 @@ def test_the_users_points_must_lie_in_the_space() -> None:
             "study: s\nobjectives: {val_accuracy.scratches: maximize}\n",
             "s.yaml:2: objectives.val_accuracy.scratches: val_accuracy.scratches: val_accuracy is not",
         ),
+        ("study: s\nsearch: {marks: [5, .nan]}\n", "s.yaml:2: search.marks: expected different numbers above 0"),
+        ("study: s\nspace: {generator: 3}\n", "s.yaml:2: space.generator: no such setting; it is a group of settings: family"),
+        ("study: s\ndata: &a\n  path: *a\n", "s.yaml: an alias (*name) stands inside of what it names"),
+        ("study: s\x00\n", "s.yaml: not YAML"),
+        ("study: s\nseed: 1:30\n", "s.yaml:2: seed: '1:30' is not a whole number"),
         ("study: s\nsearch: {tries: []}\n", "s.yaml:2: search.tries"),
         ("study: s\nsearch: {baselines: [augment]}\n", "s.yaml:2: search.baselines: expected plain first"),
     ],
@@ -222,6 +227,15 @@ def test_an_unchanged_study_continues_with_new_means() -> None:
     saved, now = saved_and("resources.workers=7", "storage.store=elsewhere")
     going = continue_study(saved, now)
     assert (going.resources.workers, going.storage.store, going.resolved) == (7, "elsewhere", RESOLVED)
+
+
+def test_a_data_set_may_move_and_an_extractor_may_not() -> None:
+    saved, now = saved_and("data.path=moved")
+    assert continue_study(saved, now).data.path == "moved"
+    with pytest.raises(StudyError, match=r"scores.extractor: inspector -> random"):
+        continue_study(*saved_and("scores.extractor=random"))
+    # Whatever was decided at the start stays decided.
+    assert continue_study(*saved_and("resources.precision=auto", "scores.extractor=inspector")).resolved == RESOLVED
 
 
 def test_a_changed_study_is_refused_naming_each_change() -> None:
