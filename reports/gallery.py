@@ -15,7 +15,7 @@ from PIL import Image
 from reports.figures.pareto_front import front_trials
 from reports.records import trial_folder
 from reports.run import Run, Trial, better
-from reports.verdict import headline_score
+from reports.verdict import headline_score, verdict
 
 SHEETS = 8
 """Trials whose sheets are shown whole."""
@@ -23,6 +23,15 @@ THUMB_TILE_PX = 44
 THUMB_COLUMNS = 5
 THUMB_BYTES = 6 << 20
 """All thumbnails together; the front and the best come first, the rest go without."""
+
+
+ORIGINS = {
+    "folder": "a folder of defect-free images",
+    "crops:boxes": "crops outside the boxes of training pictures",
+    "crops:masks": "crops outside the masks of training pictures",
+    "crops:texture": "the crops of training pictures with the least texture, which may still hold a defect",
+}
+"""Where backgrounds can come from, in words."""
 
 
 class Tile(NamedTuple):
@@ -70,6 +79,8 @@ def sheets(run: Run) -> list[Sheet]:
     """Lays out the sheets of the best trials: those confirmed, then the best of each family, then the front."""
     chosen: dict[int, str] = {}
     by_number = {trial.number: trial for trial in run.trials}
+    if (best := verdict(run).best) is not None and best.of is not None:
+        chosen[best.of] = "chosen by the verdict"
     for trial in run.complete(searched=False):
         if trial.family and trial.asked.parent is not None:
             chosen.setdefault(trial.asked.parent, "confirmed on test")
@@ -127,7 +138,8 @@ def backgrounds(run: Run) -> Backgrounds | None:
     told = run.environment.get("backgrounds")
     if not told or not path.is_file():
         return None
-    return Backgrounds(_uri(path.read_bytes()), str(told.get("origin", "not recorded")), int(told.get("count", 0)))
+    origin = str(told.get("origin", "not recorded"))
+    return Backgrounds(_uri(path.read_bytes()), ORIGINS.get(origin, origin), int(told.get("count", 0)))
 
 
 def _sheet(run: Run, trial: Trial, origin: str) -> Sheet | None:
@@ -159,8 +171,9 @@ def _thumbnail(path: Path, changed: int, kinds: tuple[str, ...], classes: int, c
         top = gap + (i * len(kinds) + kinds.index("synthetic")) * step_y
         for k in range(shown):
             left = gap + k * step_x
-            box = (left, top, left + step_x - gap, top + step_y - gap)
-            small.paste(sheet.resize((THUMB_TILE_PX, THUMB_TILE_PX), Image.Resampling.BILINEAR, box), (k * THUMB_TILE_PX, i * THUMB_TILE_PX))
+            # Cut out first: resizing within a box would mix in what lies beside it.
+            tile = sheet.crop((round(left), round(top), round(left + step_x) - gap, round(top + step_y) - gap))
+            small.paste(tile.resize((THUMB_TILE_PX, THUMB_TILE_PX), Image.Resampling.BILINEAR), (k * THUMB_TILE_PX, i * THUMB_TILE_PX))
     memory = io.BytesIO()
     small.save(memory, "WEBP", quality=70)
     return _uri(memory.getvalue())

@@ -52,7 +52,7 @@ def figure(info: Info) -> go.Figure:
     rows = len(info.tracks)
     titles = [label(track.score) for track in info.tracks]
     drawn = make_subplots(
-        rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.2 / rows, subplot_titles=titles, figure=bare(height=100 + 250 * rows)
+        rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.2 / rows, subplot_titles=titles, figure=bare(height=120 + 250 * rows)
     )
     every = [point for track in info.tracks for point in track.points]
     shades, marks = colours(point.family for point in every), symbols(point.inspector for point in every)
@@ -77,6 +77,7 @@ def figure(info: Info) -> go.Figure:
             drawn.add_hline(track.floor, line={"dash": "dot", "width": 1, "color": REAL}, annotation_text="real vs real", row=row, col=1)
     legend(drawn, shades, marks)
     drawn.update_annotations(selector={"yref": "paper"}, x=0, xanchor="left")
+    drawn.update_layout(margin_t=64, legend_y=1 + 24 / (250 * rows))
     drawn.update_xaxes(title="trial", row=rows, col=1)
     return drawn
 

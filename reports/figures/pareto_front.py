@@ -94,8 +94,8 @@ def figure(info: Info) -> go.Figure:
     shades, marks = colours(point.family for point in info.points), symbols(point.inspector for point in info.points)
     scatter(drawn, info.points, shades, marks)
     legend(drawn, shades, marks)
-    drawn.update_xaxes(title=_axis(info.x, info.x_direction))
-    drawn.update_yaxes(title=_axis(info.y, info.y_direction))
+    drawn.update_xaxes(title=_axis(info.x, info.x_direction), range=_range([point.x for point in info.points], [info.x_floor]))
+    drawn.update_yaxes(title=_axis(info.y, info.y_direction), range=_range([point.y for point in info.points], [info.y_floor, info.y_baseline]))
     if info.x_floor is not None:
         drawn.add_vline(info.x_floor, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="real vs real")
     if info.y_floor is not None:
@@ -103,6 +103,13 @@ def figure(info: Info) -> go.Figure:
     if info.y_baseline is not None:
         drawn.add_hline(info.y_baseline, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="best real only")
     return drawn
+
+
+def _range(values: list[float], lines: list[float | None]) -> list[float]:
+    """Leaves room around the points and the reference lines, which an axis would not count by itself."""
+    every = values + [line for line in lines if line is not None]
+    margin = 0.06 * (max(every) - min(every)) or 0.05
+    return [min(every) - margin, max(every) + margin]
 
 
 def _axis(score: str, direction: str) -> str:

@@ -153,7 +153,7 @@ function wirePicker() {
       trace.x = trace.customdata.map((number) => data.trials[number].scores[x.value]);
       trace.y = trace.customdata.map((number) => data.trials[number].scores[y.value]);
     }
-    figure.layout = { ...figure.layout, shapes: [], annotations: [], xaxis: { ...figure.layout.xaxis, title: { text: axis(x.value) } }, yaxis: { ...figure.layout.yaxis, title: { text: axis(y.value) } } };
+    figure.layout = { ...figure.layout, shapes: [], annotations: [], xaxis: { ...figure.layout.xaxis, title: { text: axis(x.value) }, range: null, autorange: true }, yaxis: { ...figure.layout.yaxis, title: { text: axis(y.value) }, range: null, autorange: true } };
     drawPlots();
   };
 }

@@ -1,0 +1,143 @@
+"""Plots by their data, and that each of them can be drawn, also from little."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reports.figures import FIGURES, amount, confirmed, history, hypervolume, importance, pareto_front, split_counts
+from reports.figures.style import PALETTE, REAL, Plot, colours
+from reports.run import Run, read_run
+
+
+@pytest.fixture(scope="module")
+def run(finished_run: Path) -> Run:
+    return read_run(finished_run)
+
+
+def plot(name: str) -> Plot:
+    module, _, attribute = FIGURES[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    assert isinstance(found, Plot)
+    return found
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_plot_of_the_registry_draws(name: str, run: Run) -> None:
+    chosen = plot(name)
+    info = chosen.info(run)
+    assert info is not None and chosen.title and chosen.caption
+    assert len(chosen.figure(info).data) > 0
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_an_empty_run_has_nothing_to_plot(name: str, tmp_path: Path) -> None:
+    assert plot(name).info(read_run(tmp_path)) is None
+
+
+@pytest.mark.parametrize(("trials", "fewest"), [(4, 2), (5, 4), (7, 4)])
+def test_plots_draw_a_run_that_has_just_begun(trials: int, fewest: int, fake_run: Callable[..., Path], tmp_path: Path) -> None:
+    young = read_run(fake_run(tmp_path / "run", trials=trials, confirm=False, pictures=False))
+    drawn = [chosen.figure(info) for name in FIGURES if (info := (chosen := plot(name)).info(young)) is not None]
+    assert len(drawn) >= fewest
+
+
+def test_the_front_holds_what_no_trial_beats(run: Run) -> None:
+    info = pareto_front.info(run)
+    assert info is not None and (info.x, info.y) == ("val_kid_inspector", "val_accuracy")
+    by_number = {point.trial: point for point in info.points}
+    for number, point in by_number.items():
+        beaten = [other for other in info.points if other.x <= point.x and other.y >= point.y and (other.x, other.y) != (point.x, point.y)]
+        assert bool(beaten) == (number not in info.front)
+    assert info.line == sorted(info.line) and len(info.line) == len(info.front)
+    assert info.x_floor == 0.004 and info.y_floor is None
+    assert info.y_baseline == max(trial.score("val_accuracy") or 0 for trial in run.complete() if trial.family is None)
+
+
+def test_one_objective_is_drawn_against_time(run: Run) -> None:
+    single = Run(folder=run.folder, study={}, environment={}, trials=run.trials, objectives={"val_accuracy": "maximize"})
+    info = pareto_front.info(single)
+    assert info is not None and info.x == "trial_s" and len(info.front) == 1 and info.line == []
+    assert hypervolume.info(single) is None
+
+
+def test_history_follows_the_best(run: Run) -> None:
+    info = history.info(run)
+    assert info is not None
+    accuracy, kid = info.tracks
+    values = [value for _, value in accuracy.best]
+    assert values == sorted(values) and values[-1] == max(point.y for point in accuracy.points)
+    assert [value for _, value in kid.best] == sorted((value for _, value in kid.best), reverse=True)
+    assert accuracy.baseline is not None and kid.baseline is None
+    assert accuracy.floor is None and kid.floor == 0.004
+    assert not {point.trial for point in accuracy.points} & {trial.number for trial in run.complete(searched=False)}
+
+
+def test_hypervolume_only_rises(run: Run) -> None:
+    info = hypervolume.info(run)
+    assert info is not None and info.volumes == sorted(info.volumes) and 0.0 <= info.volumes[0] and 0.3 < info.volumes[-1] <= 1.0
+
+
+def test_amounts_join_trials_of_one_generator_and_inspector(run: Run) -> None:
+    info = amount.info(run)
+    assert info is not None and info.lines
+    assert all(point.x == 0.0 for point in info.points if point.family == "real only")
+    assert all(len(line) > 1 and line == sorted(line) for line in info.lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "share"),
+    [("fraction", 0.3, 0.3), ("multiple", 3.0, 0.75), ("per_class", 20.0, 0.5), ("top_up_to", 80.0, 0.75), ("balance", 0.0, 0.0)],
+)
+def test_amounts_of_every_kind_are_shares(kind: str, value: float, share: float, run: Run) -> None:
+    trial = next(trial for trial in run.complete() if trial.family)
+    recipe = dict(trial.asked.recipe) | {"synthesis": {"amount": {"kind": kind, "value": value}}}
+    asked = type(trial.asked)(trial=0, move="explore", reason="", params={}, recipe=recipe, epoch=1, time_s=0.0)
+    assert amount.fraction(run, trial._replace(asked=asked, record=None)) == pytest.approx(share)
+
+
+def test_importance_finds_what_decides_and_not_what_does_not() -> None:
+    random = np.random.default_rng(3)
+    telling = random.uniform(size=60).tolist()
+    idle = random.uniform(size=60).tolist()
+    values = [-((x - 0.5) ** 2) for x in telling]
+    share, chance = importance.effect(telling, values)
+    assert share > 0.4 > chance
+    share, chance = importance.effect(idle, values)
+    assert share < chance
+    assert importance.effect(["a", "b"] * 30, [0.0, 1.0] * 30)[0] == pytest.approx(1.0)
+
+
+def test_chance_is_beaten_by_chance_one_time_in_twenty() -> None:
+    random = np.random.default_rng(0)
+    beaten = 0
+    for _ in range(200):
+        share, chance = importance.effect(random.uniform(size=20).tolist(), random.uniform(size=20).tolist())
+        beaten += share > chance
+    assert 2 <= beaten <= 22
+
+
+def test_importance_rates_the_searched_trials(run: Run) -> None:
+    info = importance.info(run)
+    assert info is not None
+    bars = {bar.setting: bar for bar in info.bars["val_kid_inspector"]}
+    assert bars["generator.family"].share > bars["generator.family"].chance
+    assert "generator.kimg" not in bars, "a setting that never varied cannot matter"
+    assert all(bar.trials >= importance.FEWEST for bar in bars.values())
+
+
+def test_confirmed_trials_are_sorted_by_test(run: Run) -> None:
+    info = confirmed.info(run)
+    assert info is not None and [row.mean for row in info.rows] == sorted((row.mean for row in info.rows), reverse=True)
+    assert all(len(row.test) == 3 and row.low is not None and row.low < row.mean for row in info.rows)
+
+
+def test_counts_are_those_of_the_environment(run: Run) -> None:
+    info = split_counts.info(run)
+    assert info is not None and info.counts["train"] == [20] * 6 and info.counts["test"][1] == 63
+
+
+def test_colours_do_not_depend_on_order() -> None:
+    assert colours(["pe_gan", "real only", "dcgan"]) == {"dcgan": PALETTE[0], "pe_gan": PALETTE[1], "real only": REAL}
