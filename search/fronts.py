@@ -1,7 +1,10 @@
-"""Objectives and who is better than whom: values, domination and ranks. Called by the moves, the confirmation and the index."""
+"""Objectives and who is better than whom: values and ranks. Called by the moves, the confirmation and the index."""
 
+import itertools
 import math
 from collections.abc import Mapping
+
+import numpy as np
 
 from reports.records import Record
 from search.study import Objective
@@ -23,19 +26,17 @@ def objective_values(record: Record, goals: tuple[Objective, ...]) -> Value | No
     return tuple(float(value) for value in found if value is not None)
 
 
-def dominates(one: Value, other: Value, goals: tuple[Objective, ...]) -> bool:
-    """Says whether `one` is nowhere worse than `other` and somewhere better."""
-    pairs = [(sign(goal) * a, sign(goal) * b) for goal, a, b in zip(goals, one, other, strict=True)]
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
-
-
 def ranks(values: Mapping[int, Value], goals: tuple[Objective, ...]) -> dict[int, int]:
-    """Peels fronts off: rank 0 is dominated by nobody, rank 1 only by rank 0, and so on."""
-    left, level, found = dict(values), 0, {}
-    while left:
-        front = [number for number, value in left.items() if not any(dominates(other, value, goals) for other in left.values())]
-        for number in front:
-            found[number] = level
-            del left[number]
-        level += 1
-    return found
+    """Peels fronts off: rank 0 is dominated by nobody, rank 1 only by rank 0, and so on. One value dominates another that is nowhere better and
+    somewhere worse."""
+    numbers = np.array(sorted(values), dtype=np.int64)
+    points = np.array([values[number] for number in numbers], dtype=np.float64).reshape(len(numbers), len(goals)) * [sign(goal) for goal in goals]
+    found: dict[int, int] = {}
+    for level in itertools.count():
+        if len(numbers) == 0:
+            return found
+        no_worse = (points[:, None] <= points[None]).all(axis=-1)
+        dominated = (no_worse & ~no_worse.T).any(axis=0)
+        found |= {int(number): level for number in numbers[~dominated]}
+        numbers, points = numbers[dominated], points[dominated]
+    raise AssertionError("every front has a member")

@@ -4,6 +4,7 @@ Nothing is ever decided by this file: the search draws its suggestions from the 
 torn or in disagreement with the records is simply written anew, in trial order. Called by the asker.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,16 @@ def told(asked: Asked, record: Record | None, goals: tuple[Objective, ...], spac
     return create_trial(state=state, values=values, params={name: asked.params[name] for name in known}, distributions=dict(known), user_attrs=attrs)
 
 
+class _Unlocked(JournalFileBackend):
+    """Writes without a lock, because the lease makes this driver the only writer, and without flushing to disk, because what is lost is rebuilt."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Adds lines."""
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with open(self._file_path, "ab") as file:
+            file.write(text.encode())
+
+
 class Index:
     """The journal of one run, kept in step with its records."""
 
@@ -62,14 +73,12 @@ class Index:
     def sync(self, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> bool:
         """Opens the journal; where it disagrees with the records it is written anew. Returns whether it was."""
         wanted = [told(asked[number], records.get(number), self._goals, self._space) for number in sorted(asked)]
-        # The lease makes this driver the only writer, so that a lock left behind by a killed one means nothing.
-        Path(f"{self._path}.lock").unlink(missing_ok=True)
         found = self._read()
         rebuilt = found is None or [_story(trial) for trial in found] != [_story(trial) for trial in wanted]
         if rebuilt:
             aside = self._path.with_name(f"{JOURNAL}.part")
             aside.unlink(missing_ok=True)
-            storage = JournalStorage(JournalFileBackend(str(aside)))
+            storage = JournalStorage(_Unlocked(str(aside)))
             study = optuna.create_study(study_name=self._name, storage=storage, directions=self._directions())
             for trial in wanted:
                 study.add_trial(trial)
@@ -96,7 +105,7 @@ class Index:
         return [optuna.study.StudyDirection[goal.direction.upper()] for goal in self._goals]
 
     def _load(self) -> optuna.Study:
-        return optuna.load_study(study_name=self._name, storage=JournalStorage(JournalFileBackend(str(self._path))))
+        return optuna.load_study(study_name=self._name, storage=JournalStorage(_Unlocked(str(self._path))))
 
     def ask(self, asked: Asked) -> None:
         """Adds a trial that was just published."""

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,9 @@ def request_stop(run: Path) -> None:
 
 
 def _count(folder: Path, attempts: Attempts) -> None:
-    write_json(folder / "attempts.json", {"begun": attempts.begun, "lost": attempts.lost})
+    aside = folder / "attempts.json.part"
+    aside.write_text(json.dumps(asdict(attempts)), encoding="utf-8")
+    aside.replace(folder / "attempts.json")
 
 
 def _mend_lines(path: Path) -> None:

@@ -5,7 +5,7 @@ confirmations once all of these have ended. Called by the asker.
 """
 
 import itertools
-import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,10 @@ MOST_EXPLORES = 3
 """New generators in a row before one of them is used again, however cheap they are."""
 PROMOTE_ONE_OF = 3
 """Generators that must have ended at a mark for each one that goes on to the next."""
+
+
+Name = frozenset[tuple[str, Any]]
+"""The settings of a generator."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +111,7 @@ def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record
     if _explores(plan, asked, records):
         return new
     # The best generator first, but each further use of one makes way for the next best.
-    uses = {key: sum(_generator(other.params) == key for other in asked.values() if other.move != "confirm") for key in best}
+    uses = Counter(_generator(other.params) for other in asked.values() if other.move != "confirm")
     key = min(best, key=lambda key: (level[best[key]] + uses[key], best[key]))
     fixed = {name: value for name, value in asked[best[key]].params.items() if name.startswith("generator.")}
     reason = f"the generator of trial {best[key]} again, with other settings behind it"
@@ -126,10 +130,10 @@ def _explores(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Reco
     return so_far.generators_s < so_far.downstream_s
 
 
-def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> dict[str, list[int]]:
+def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> dict[Name, list[int]]:
     """Lists the finished trials of each finished generator and mark, the best of the first objective first."""
     goals = plan.study.objectives
-    found: dict[str, list[tuple[Value, int]]] = {}
+    found: dict[Name, list[tuple[Value, int]]] = {}
     for number in sorted(records):
         value = objective_values(records[number], goals)
         if asked[number].move in ("explore", "reuse", "promote") and records[number].state == "complete" and value is not None:
@@ -137,12 +141,12 @@ def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Re
     return {key: [number for _, number in sorted(pairs, key=lambda pair: (sign(goals[0]) * pair[0][0], pair[1]))] for key, pairs in found.items()}
 
 
-def _generator(params: Mapping[str, Any]) -> str:
+def _generator(params: Mapping[str, Any]) -> Name:
     """Names the generator settings of a trial, the mark included."""
-    return json.dumps({name: value for name, value in params.items() if name.startswith("generator.")}, sort_keys=True)
+    return frozenset((name, value) for name, value in params.items() if name.startswith("generator."))
 
 
-def _to_promote(plan: Plan, asked: Mapping[int, Asked], best: Mapping[str, int], level: Mapping[int, int]) -> int | None:
+def _to_promote(plan: Plan, asked: Mapping[int, Asked], best: Mapping[Name, int], level: Mapping[int, int]) -> int | None:
     """Finds a trial whose generator has earned the next mark: the best of its mark, one for every `PROMOTE_ONE_OF` that ended there."""
     marks = sorted(plan.study.search.marks)
     for mark, after in reversed(list(itertools.pairwise(marks))):
@@ -157,7 +161,7 @@ def _to_promote(plan: Plan, asked: Mapping[int, Asked], best: Mapping[str, int],
     return None
 
 
-def _without_mark(params: Mapping[str, Any]) -> str:
+def _without_mark(params: Mapping[str, Any]) -> Name:
     return _generator({name: value for name, value in params.items() if name != "generator.kimg"})
 
 

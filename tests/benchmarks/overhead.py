@@ -1,0 +1,92 @@
+"""Measures what the search itself costs: empty trials through the full product path on Ray, beside Tune's own OptunaSearch with its defaults.
+
+    python tests/benchmarks/overhead.py [--trials 100] [--stock 20]
+
+Full path: suggestion, key lookup and publication in the store, records, steps, Optuna's journal, Parquet files and report refreshed meanwhile; two
+workers. Counted is the time between the first and the last end of a trial, so that starting Ray and its workers is apart, in both.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+DRIVER = Path(__file__).resolve().parents[1] / "search" / "driver"
+ROOT = DRIVER.parents[2]
+LIMIT_S = 0.05
+
+
+def product(folder: Path, trials: int) -> float:
+    """Runs empty trials as `tundish run` would; gives seconds a trial."""
+    from fake_study import Silent, make_study
+
+    from search.driver import Means, drive
+    from search.ledger import Ledger
+    from trainables.store import Store
+
+    study = make_study(folder, trials=trials, top=0)
+    ledger = Ledger(study.run_folder)
+    means = Means(workers=2, threads=1, gpus_per_trial=0.0, device="cpu", function="fake_study:run_fake")
+    try:
+        code = drive(study, Store(study.storage.store), ledger, means, observer=Silent(), command="again", where="here", inline=False)
+    finally:
+        ledger.close()
+    assert code == 0 and len(ledger.records) == trials
+    assert (study.run_folder / "report.html").exists() and (study.run_folder / "trials.parquet").exists()
+    ends = sorted(record.ended_s for record in ledger.records.values())
+    return (ends[-1] - ends[0]) / (trials - 1)
+
+
+def stock(folder: Path, trials: int) -> float:
+    """Runs as many empty trials with Tune's own search and defaults; gives seconds a trial."""
+    from ray import tune
+    from ray.tune.search.optuna import OptunaSearch
+
+    ends: list[float] = []
+
+    class Ends(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            ends.append(time.time())
+
+    def empty(config: dict[str, Any]) -> None:
+        tune.report({"val_accuracy": config["lr"], "val_kid_random": 1.0 - config["lr"]})
+
+    space = {"lr": tune.loguniform(1e-5, 1e-2), "width": tune.randint(8, 64), "family": tune.choice(["left", "right"])}
+    tune.Tuner(
+        tune.with_resources(empty, {"cpu": 1}),
+        param_space=space,
+        tune_config=tune.TuneConfig(search_alg=OptunaSearch(metric=["val_accuracy", "val_kid_random"], mode=["max", "min"]), num_samples=trials),
+        run_config=tune.RunConfig(storage_path=str(folder), verbose=0, callbacks=[Ends()]),
+    ).fit()
+    return (ends[-1] - ends[0]) / (trials - 1)
+
+
+def main() -> int:
+    """Prints both figures; fails above the limit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--stock", type=int, default=20, help="trials of the stock search; 0 leaves it out")
+    given = parser.parse_args()
+    sys.path[:0] = [str(ROOT), str(DRIVER)]
+    os.environ |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{DRIVER}", "RAY_USAGE_STATS_ENABLED": "0"}
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="to-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False, logging_level=logging.WARNING, _temp_dir=f"{name}/ray")
+        # The stock search first: ours sets switches of Tune that would flatter it.
+        theirs = stock(folder / "stock", given.stock) if given.stock else None
+        ours = product(folder, given.trials)
+        ray.shutdown()
+    print(f"tundish  {ours:.4f} s a trial ({given.trials} empty trials, two workers; limit {LIMIT_S} s)")
+    if theirs is not None:
+        print(f"stock    {theirs:.4f} s a trial ({given.stock} empty trials), {theirs / ours:.0f} times as much")
+    return int(ours >= LIMIT_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
