@@ -1,0 +1,82 @@
+"""The default space of each generator family: the papers' values, and the ranges around them."""
+
+from spaces.domains import Categorical, Domain, Fixed, Float, Int
+from spaces.space import Tree
+
+# Shared by families that serve several classes with one model or with one each, and by all that average their weights.
+_EMA = Float(low=0.0, high=20.0, default=0.0, source="the papers evaluate the weights as they are; StyleGAN2 averages over 10")
+_LATENT = Int(low=16, high=256, log=True, default=100, source="DCGAN, and LM-GAN section 4.2")
+_WIDTH = Categorical(choices=(16, 32, 64, 96), default=64, source="DCGAN: ngf = ndf = 64")
+_BATCH = Categorical(choices=(16, 32, 64, 128), default=64, source="DCGAN and WGAN-GP, reference code")
+_GP_LAMBDA = Float(low=0.1, high=50.0, log=True, default=10.0, source="WGAN-GP; PE-GAN section 3.3; unstated by LM-GAN")
+_N_CRITIC = Int(low=1, high=6, default=5, source="WGAN-GP; unstated by LM-GAN and PE-GAN")
+_GP_INTERVAL = Fixed(default=1, source="WGAN-GP: a penalty at every critic step", within=Int(low=1, high=8, default=1))
+
+
+def _class_mode(default: str, source: str) -> Domain:
+    return Categorical(choices=("per_class", "conditional"), default=default, source=source)
+
+
+GENERATOR_SPACES: dict[str, Tree] = {
+    "dcgan": {
+        "g_lr": Float(low=5e-5, high=1e-3, log=True, default=2e-4, source="DCGAN, reference code"),
+        "d_lr_ratio": Float(low=0.25, high=4.0, log=True, default=1.0, source="DCGAN, reference code"),
+        "beta1": Categorical(choices=(0.0, 0.5), default=0.5, source="DCGAN, reference code"),
+        "batch": _BATCH,
+        "latent_dim": _LATENT,
+        "width": _WIDTH,
+        "label_smoothing": Categorical(choices=(0.0, 0.1), default=0.0, source="DCGAN, reference code"),
+        "class_mode": _class_mode("per_class", "PE-GAN's baselines: its FID is per class"),
+        "ema_halflife_kimg": _EMA,
+    },
+    "wgan_gp": {
+        "lr": Float(low=2e-5, high=5e-4, log=True, default=1e-4, source="WGAN-GP, algorithm 1"),
+        "betas": Categorical(choices=("0,0.9", "0.5,0.9", "0.5,0.999"), default="0,0.9", source="WGAN-GP, algorithm 1"),
+        "gp_lambda": _GP_LAMBDA,
+        "gp_interval": _GP_INTERVAL,
+        "n_critic": _N_CRITIC,
+        "batch": _BATCH,
+        "latent_dim": _LATENT,
+        "width": _WIDTH,
+        "class_mode": _class_mode("conditional", "LM-GAN's baseline: one model of all defects"),
+        "ema_halflife_kimg": _EMA,
+    },
+    "lm_gan": {
+        "latent_dim": Int(low=2, high=128, log=True, default=50, source="LM-GAN table 4: 2, 5, 10, 50, 100 compared"),
+        "mapping_depth": Int(low=0, high=8, default=8, source="LM-GAN table 4: 0, 2, 4, 8 compared"),
+        "mapping_width": Categorical(choices=(64, 128, 256, 512), default=512, source="unstated; read as the length of w"),
+        "w_dim": Categorical(choices=("latent", 128, 512), default=512, source="unstated; StyleGAN"),
+        "mapping_lr_mult": Float(low=0.01, high=1.0, log=True, default=0.01, source="unstated; StyleGAN"),
+        "normalize_z": Categorical(choices=(True, False), default=True, source="unstated; StyleGAN"),
+        "optimizer": Categorical(choices=("rmsprop", "adam"), default="rmsprop", source="LM-GAN section 4.2"),
+        "lr": Float(low=1e-5, high=1e-3, log=True, default=5e-5, source="unstated; WGAN"),
+        "gp_lambda": _GP_LAMBDA,
+        "gp_interval": _GP_INTERVAL,
+        "n_critic": _N_CRITIC,
+        "batch": Categorical(choices=(16, 32, 64), default=64, source="unstated; WGAN-GP"),
+        "base_channels": Categorical(choices=(16, 32, 64), default=32, source="unstated"),
+        "class_mode": _class_mode("conditional", "LM-GAN: one model of all defects"),
+        "ema_halflife_kimg": _EMA,
+    },
+    "pe_gan": {
+        "lr": Float(low=2e-5, high=5e-4, log=True, default=1e-4, source="PE-GAN section 3.3"),
+        "betas": Categorical(choices=("0.9,0.99", "0.5,0.999", "0.5,0.9", "0,0.9"), default="0.9,0.99", source="PE-GAN section 3.3"),
+        "lambda_cls_d": Float(low=0.25, high=10.0, log=True, default=2.0, source="PE-GAN section 3.2"),
+        "lambda_cls_g": Float(low=0.25, high=10.0, log=True, default=5.0, source="PE-GAN section 3.2"),
+        "lambda_rec": Float(low=1.0, high=50.0, log=True, default=10.0, source="PE-GAN section 3.2"),
+        "gp_lambda": _GP_LAMBDA,
+        "gp_interval": _GP_INTERVAL,
+        "n_critic": _N_CRITIC,
+        "batch": Categorical(choices=(8, 16, 32, 64), default=16, source="PE-GAN section 3.3"),
+        "base_width": Categorical(choices=(16, 32, 64), default=32, source="PE-GAN tables 1 and 2"),
+        "n_res_blocks": Int(low=1, high=9, default=6, source="PE-GAN table 1"),
+        "both_directions": Categorical(choices=("both", "production_only"), default="both", source="PE-GAN section 3.2"),
+        "mirror_backgrounds": Fixed(default=True, source="unstated", within=Categorical(choices=(True, False), default=True)),
+        # A schedule's end belongs to the budget of a study, which alone can say where it is.
+        "lr_decay": Fixed(default="none", source="PE-GAN states none", within=Categorical(choices=("none", "linear"), default="none")),
+        "horizon_kimg": Fixed(default=320.0, source="PE-GAN: 20,000 iterations of 16", within=Float(low=0.1, high=10_000.0, log=True, default=320.0)),
+        "class_mode": Fixed(default="conditional", source="PE-GAN: one model of all classes"),
+        "ema_halflife_kimg": _EMA,
+    },
+}
+"""Settings by the family's name."""

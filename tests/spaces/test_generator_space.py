@@ -1,0 +1,92 @@
+"""The families' spaces: their defaults are the papers' values, and lie within what each family accepts."""
+
+import dataclasses
+import random
+
+import pytest
+
+from spaces.domains import Fixed
+from spaces.generators import GENERATOR_SPACES
+from trainables.errors import SettingsError
+from trainables.generators import GENERATORS
+from trainables.registry import resolve
+from trainables.settings import from_plain
+
+# Values printed in the papers or in the reference code that the papers build on; where a paper is silent, the value chosen for it.
+PAPERS = {
+    "dcgan": {"g_lr": 2e-4, "d_lr_ratio": 1, "beta1": 0.5, "batch": 64, "latent_dim": 100, "width": 64, "label_smoothing": 0, "ema_halflife_kimg": 0},
+    "wgan_gp": {"lr": 1e-4, "betas": "0,0.9", "gp_lambda": 10, "n_critic": 5, "batch": 64, "ema_halflife_kimg": 0},
+    "lm_gan": {
+        "latent_dim": 50,
+        "mapping_depth": 8,
+        "mapping_lr_mult": 0.01,
+        "normalize_z": True,
+        "optimizer": "rmsprop",
+        "lr": 5e-5,
+        "gp_lambda": 10,
+        "n_critic": 5,
+        "ema_halflife_kimg": 0,
+    },
+    "pe_gan": {
+        "lr": 1e-4,
+        "betas": "0.9,0.99",
+        "lambda_cls_d": 2,
+        "lambda_cls_g": 5,
+        "lambda_rec": 10,
+        "gp_lambda": 10,
+        "n_critic": 5,
+        "batch": 16,
+        "base_width": 32,
+        "n_res_blocks": 6,
+        "both_directions": "both",
+        "ema_halflife_kimg": 0,
+    },
+}
+
+
+def test_every_family_has_a_space() -> None:
+    assert set(GENERATOR_SPACES) == set(GENERATORS) == set(PAPERS)
+
+
+@pytest.mark.parametrize("family", GENERATORS)
+def test_defaults_are_the_config_s_and_the_paper_s(family: str) -> None:
+    config = resolve(GENERATORS[family]).Config()
+    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    assert {name: domain.default for name, domain in GENERATOR_SPACES[family].items()} == settings
+    assert {name: settings[name] for name in PAPERS[family]} == PAPERS[family]
+
+
+@pytest.mark.parametrize("family", GENERATORS)
+def test_every_default_names_its_source(family: str) -> None:
+    assert [name for name, domain in GENERATOR_SPACES[family].items() if not domain.source] == []
+
+
+@pytest.mark.parametrize("family", GENERATORS)
+def test_the_family_accepts_whatever_the_space_suggests(family: str) -> None:
+    rng = random.Random(0)
+    config = resolve(GENERATORS[family]).Config
+    for _ in range(30):
+        from_plain(config, {name: domain.sample(rng) for name, domain in GENERATOR_SPACES[family].items()})
+    for name, domain in GENERATOR_SPACES[family].items():
+        ends = domain.within if isinstance(domain, Fixed) and domain.within is not None else domain
+        for value in ends.grid(5):
+            from_plain(config, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "says"),
+    [
+        ("dcgan", {"g_lr": 0.0}, "g_lr: 0.0 is not above 0"),
+        ("dcgan", {"batch": 1}, "batch norm needs"),
+        ("dcgan", {"beta1": 1.0}, "beta1"),
+        ("dcgan", {"label_smoothing": 0.7}, "label_smoothing"),
+        ("wgan_gp", {"n_critic": 0}, "n_critic: 0 is less than 1"),
+        ("wgan_gp", {"betas": "0.9,0.99"}, "betas"),
+        ("lm_gan", {"mapping_depth": -1}, "mapping_depth: -1 is negative"),
+        ("pe_gan", {"batch": 15}, "even number"),
+        ("pe_gan", {"lambda_recc": 1.0}, "lambda_rec"),
+    ],
+)
+def test_settings_out_of_range_are_refused(family: str, settings: dict[str, object], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        from_plain(resolve(GENERATORS[family]).Config, settings)
