@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from trainables.registry import resolve
+from trainables.scores import SCORES
 from trainables.scores.names import COSTS, full_name, score_names
 
 
@@ -48,3 +50,17 @@ def test_an_unknown_extractor_is_refused() -> None:
 def test_names_are_known_without_torch() -> None:
     code = "import sys, trainables.scores.names, trainables.scores, trainables.inspectors; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_every_score_of_the_registry_can_be_called(name: str) -> None:
+    assert callable(resolve(SCORES[name]))
+
+
+def test_scores_and_names_go_together() -> None:
+    bases = {
+        name.removeprefix("val_").partition(".")[0].partition("_random")[0].partition("_inception")[0]
+        for name in [*score_names("random", classes=("a",)), *score_names("inception")]
+        if name not in COSTS
+    }
+    assert bases == set(SCORES) - {"confusion"}, "the confusion matrix is recorded, but is no number"
