@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from scipy.stats import rankdata
 
 from reports.figures.style import PALETTE, REAL, Plot, bare
 from reports.run import Run, label
@@ -66,12 +65,18 @@ def effect(settings: list[Any], values: list[float]) -> tuple[float, float]:
         The correlation ratio of the ranks, and its 95 % quantile over `SHUFFLES` shuffles; both in 0..1.
     """
     member = np.equal.outer(np.unique(places := _bins(settings)), places).astype(float)
-    ranks = rankdata(values)
+    ranks = mean_ranks(values)
     ranks -= ranks.mean()
     generator = np.random.default_rng(0)
     rows = np.stack([ranks, *(generator.permutation(ranks) for _ in range(SHUFFLES))])
     shares = ((rows @ member.T) ** 2 / member.sum(axis=1)).sum(axis=1) / (ranks**2).sum()
     return float(shares[0]), float(np.quantile(shares[1:], 0.95))
+
+
+def mean_ranks(values: list[float]) -> np.ndarray:
+    """Ranks values from 1; equal ones share the mean of their ranks."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places]
 
 
 def _bins(settings: list[Any]) -> np.ndarray:

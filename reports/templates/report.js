@@ -32,6 +32,8 @@ function drawPlots() {
       tip.innerHTML = point.text + (thumb ? `<img alt="synthetic images of this trial, a line a class" src="${thumb}">` : "");
       tip.hidden = false;
       place(event.event);
+      // The picture's height is known only once it is decoded.
+      tip.querySelector("img")?.decode().then(() => place(event.event), () => {});
     });
     box.on("plotly_unhover", () => { tip.hidden = true; });
     box.on("plotly_click", (event) => {

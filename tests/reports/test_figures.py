@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from reports.figures import FIGURES, amount, confirmed, history, hypervolume, importance, pareto_front, split_counts
 from reports.figures.style import PALETTE, REAL, Plot, colours
@@ -108,6 +109,11 @@ def test_importance_finds_what_decides_and_not_what_does_not() -> None:
     share, chance = importance.effect(idle, values)
     assert share < chance
     assert importance.effect(["a", "b"] * 30, [0.0, 1.0] * 30)[0] == pytest.approx(1.0)
+
+
+def test_equal_values_share_their_mean_rank() -> None:
+    values = [0.5, 0.1, 0.5, 0.9, 0.1, 0.5]
+    assert importance.mean_ranks(values).tolist() == rankdata(values).tolist()
 
 
 def test_chance_is_beaten_by_chance_one_time_in_twenty() -> None:
