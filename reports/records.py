@@ -14,7 +14,7 @@
 `environment.json` is written once, when the run starts. Every key may be missing; the report then says "not recorded":
 
     command         the line that started the run, and that repeats it
-    objectives      {score name: "maximize" | "minimize"}, aliases resolved; the first one is the headline
+    objectives      {score name: "maximize" | "minimize"}, aliases resolved; their order is that of study.yaml
     trials          how many trials the study asks for
     seed            the study's seed
     fingerprint     content hash of the data set

@@ -195,8 +195,8 @@ def read_run(folder: Path) -> Run:
         # A trial's folder without asked.json is one that was being asked when the driver died; it will be asked again.
         if (asked := read_record(place, Asked)) is not None:
             trials.append(Trial(asked, read_record(place, Record)))
-    objectives = environment.get("objectives") or _objectives(study.get("objectives"), environment.get("extractor"))
-    return Run(folder=folder, study=study, environment=environment, trials=tuple(trials), objectives=dict(objectives))
+    objectives = _objectives(study.get("objectives"), environment)
+    return Run(folder=folder, study=study, environment=environment, trials=tuple(trials), objectives=objectives)
 
 
 def _read_environment(path: Path) -> dict[str, Any]:
@@ -221,8 +221,14 @@ def _read_study(path: Path) -> dict[str, Any]:
     return plain if isinstance(plain, dict) else {}
 
 
-def _objectives(plain: Any, extractor: str | None) -> dict[str, str]:
-    """Reads the objectives of a study file, a mapping or a list, and resolves the aliases of the study's extractor."""
+def _objectives(plain: Any, environment: Mapping[str, Any]) -> dict[str, str]:
+    """Reads the objectives of a study file, a mapping or a list, with the aliases of the study's extractor resolved.
+
+    The order is that of the study file, whose first objective is the headline; files of records sort their keys.
+    """
     pairs: list[tuple[str, str]] = list(plain.items()) if isinstance(plain, Mapping) else [(item["score"], item["direction"]) for item in plain or []]
+    known: dict[str, str] = environment.get("objectives", {})
+    extractor = environment.get("extractor")
     names = {"val_kid": f"val_kid_{extractor}", "val_frechet": "val_fid" if extractor == "inception" else f"val_frechet_{extractor}"}
-    return {names.get(score, score) if extractor else score: direction for score, direction in pairs} or {"val_accuracy": "maximize"}
+    told = {names.get(score, score) if extractor else score: direction for score, direction in pairs}
+    return {name: direction for name, direction in told.items() if name in known or not known} | known or {"val_accuracy": "maximize"}

@@ -32,6 +32,14 @@ def test_objectives_come_from_the_study_where_the_environment_has_none(tmp_path:
     assert read_run(tmp_path).objectives == {"val_kid_random": "minimize", "val_accuracy": "maximize"}
 
 
+def test_objectives_keep_the_order_of_the_study(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("objectives: {val_macro_f1: maximize, val_kid: minimize}\n")
+    (tmp_path / "environment.json").write_text(
+        '{"extractor": "inspector", "objectives": {"val_kid_inspector": "minimize", "val_macro_f1": "maximize"}}'
+    )
+    assert list(read_run(tmp_path).objectives.items()) == [("val_macro_f1", "maximize"), ("val_kid_inspector", "minimize")]
+
+
 def test_conditions_name_split_counts_and_protocol(finished_run: Path) -> None:
     run = read_run(finished_run)
     assert run.conditions("test") == "test split of 405 images, 120 real training images, strict protocol"
