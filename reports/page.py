@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports.figures import FIGURES
 from reports.figures.amount import fraction
 from reports.figures.pareto_front import front_trials
-from reports.figures.style import Plot, colours
+from reports.figures.style import Plot, looks
 from reports.gallery import backgrounds, sheets, thumbnails
 from reports.records import trial_folder
 from reports.run import EXTRACTOR_WORDS, Run, Trial, is_distance, label, read_run, show
@@ -92,7 +92,7 @@ def render(run: Run) -> str:
         backgrounds=backgrounds(run),
         failures=failures(run),
         columns=table_columns(run, found),
-        shades=colours(trial.family or "real only" for trial in run.trials),
+        shades=looks(run).shades,
         amounts={trial.number: fraction(run, trial) for trial in run.trials},
         environment=environment_rows(run),
         extractor=EXTRACTOR_WORDS.get(str(run.environment.get("extractor")), "not recorded"),

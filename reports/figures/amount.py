@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.figures.style import REAL, Plot, Point, bare, colours, family_name, hover, legend, scatter, symbols
+from reports.figures.style import REAL, Looks, Plot, Point, bare, family_name, hover, legend, looks, scatter
 from reports.run import Run, Trial, label, show
 from reports.verdict import headline_score
 
@@ -17,6 +17,7 @@ class Info(NamedTuple):
     lines: list[list[tuple[float, float]]]
     """Trials with the same trained generator and inspector, joined: what the amount alone did."""
     baseline: float | None
+    drawn_as: Looks
 
 
 def info(run: Run) -> Info | None:
@@ -37,7 +38,7 @@ def info(run: Run) -> Info | None:
         return None
     baseline = run.best_baseline(score)
     lines = [sorted(line) for line in joined.values() if len({x for x, _ in line}) > 1]
-    return Info(score, points, lines, baseline.score(score) if baseline else None)
+    return Info(score, points, lines, baseline.score(score) if baseline else None, looks(run))
 
 
 def fraction(run: Run, trial: Trial) -> float | None:
@@ -82,9 +83,8 @@ def figure(info: Info) -> go.Figure:
                 showlegend=False,
             )
         )
-    shades, marks = colours(point.family for point in info.points), symbols(point.inspector for point in info.points)
-    scatter(drawn, info.points, shades, marks)
-    legend(drawn, shades, marks)
+    scatter(drawn, info.points, info.drawn_as)
+    legend(drawn, info.points, info.drawn_as)
     if info.baseline is not None:
         drawn.add_hline(info.baseline, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="best real only")
     drawn.update_xaxes(title="synthetic share of the training images", tickformat=".0%", range=[-0.02, max(point.x for point in info.points) + 0.03])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.figures.style import REAL, Plot, bare, colours
+from reports.figures.style import Looks, Plot, bare, looks
 from reports.run import Run, label
 from reports.verdict import Confirmed, verdict
 
@@ -17,8 +17,7 @@ class Info(NamedTuple):
     rows: list[Confirmed]
     families: dict[int, str]
     """Confirming trial -> family, `real only` for baselines."""
-    all_families: list[str]
-    """Every family of the run, so that colours agree with the other plots."""
+    drawn_as: Looks
 
 
 def info(run: Run) -> Info | None:
@@ -28,15 +27,14 @@ def info(run: Run) -> Info | None:
         return None
     families = {trial.number: trial.family or "real only" for trial in run.trials}
     rows = sorted(found.confirmed, key=lambda row: row.mean, reverse=True)
-    return Info(found.score, rows, {row.trial: families[row.trial] for row in rows}, sorted(set(families.values())))
+    return Info(found.score, rows, {row.trial: families[row.trial] for row in rows}, looks(run))
 
 
 def figure(info: Info) -> go.Figure:
     """Draws a line for each trial: the interval, the mean, and a dot for each seed."""
     drawn = bare(height=110 + 44 * len(info.rows))
-    shades = colours(info.all_families)
     for row in reversed(info.rows):
-        shade = REAL if row.real_only else shades[info.families[row.trial]]
+        shade = info.drawn_as.shades[info.families[row.trial]]
         place = escape(row.title)
         if row.low is not None and row.high is not None:
             drawn.add_trace(

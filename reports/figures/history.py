@@ -5,7 +5,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from reports.figures.style import REAL, Plot, Point, bare, colours, family_name, hover, legend, scatter, symbols
+from reports.figures.style import REAL, Looks, Plot, Point, bare, family_name, hover, legend, looks, scatter
 from reports.run import Run, better, is_distance, label, show
 
 
@@ -26,6 +26,7 @@ class Info(NamedTuple):
     """A track for each objective that any trial has."""
 
     tracks: list[Track]
+    drawn_as: Looks
 
 
 def info(run: Run) -> Info | None:
@@ -44,7 +45,7 @@ def info(run: Run) -> Info | None:
         if points:
             baseline = run.best_baseline(score)
             tracks.append(Track(score, points, best, baseline.score(score) if baseline else None, run.floor(score) if is_distance(score) else None))
-    return Info(tracks) if tracks else None
+    return Info(tracks, looks(run)) if tracks else None
 
 
 def figure(info: Info) -> go.Figure:
@@ -55,7 +56,6 @@ def figure(info: Info) -> go.Figure:
         rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.2 / rows, subplot_titles=titles, figure=bare(height=120 + 250 * rows)
     )
     every = [point for track in info.tracks for point in track.points]
-    shades, marks = colours(point.family for point in every), symbols(point.inspector for point in every)
     for row, track in enumerate(info.tracks, start=1):
         drawn.add_trace(
             go.Scatter(
@@ -70,12 +70,12 @@ def figure(info: Info) -> go.Figure:
             row=row,
             col=1,
         )
-        scatter(drawn, track.points, shades, marks, row=row, col=1)
+        scatter(drawn, track.points, info.drawn_as, row=row, col=1)
         if track.baseline is not None:
             drawn.add_hline(track.baseline, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="best real only", row=row, col=1)
         if track.floor is not None:
             drawn.add_hline(track.floor, line={"dash": "dot", "width": 1, "color": REAL}, annotation_text="real vs real", row=row, col=1)
-    legend(drawn, shades, marks)
+    legend(drawn, every, info.drawn_as)
     drawn.update_annotations(selector={"yref": "paper"}, x=0, xanchor="left")
     drawn.update_layout(margin_t=64, legend_y=1 + 24 / (250 * rows))
     drawn.update_xaxes(title="trial", row=rows, col=1)

@@ -50,7 +50,7 @@ def figure(info: Info) -> go.Figure:
             hovertemplate="after trial %{x}: %{y:.3f}<extra></extra>",
         )
     )
-    drawn.update_xaxes(title="trial")
+    drawn.update_xaxes(title="trial", dtick=1 if len(info.trials) < 10 else None)
     drawn.update_yaxes(title="hypervolume", range=[0, 1.05])
     return drawn
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.figures.style import REAL, Plot, Point, bare, colours, family_name, hover, legend, scatter, symbols
+from reports.figures.style import REAL, Looks, Plot, Point, bare, family_name, hover, legend, looks, scatter
 from reports.fronts import front
 from reports.run import Run, Trial, better, is_distance, label, show
 
@@ -25,6 +25,7 @@ class Info(NamedTuple):
     y_floor: float | None
     y_baseline: float | None
     """The best real-only trial upwards; it has no place across where that measures synthetic images."""
+    drawn_as: Looks
 
 
 def front_trials(run: Run) -> list[Trial]:
@@ -60,6 +61,7 @@ def info(run: Run) -> Info | None:
         x_floor=run.floor(x) if is_distance(x) else None,
         y_floor=run.floor(y) if is_distance(y) else None,
         y_baseline=baseline.score(y) if (baseline := run.best_baseline(y)) else None,
+        drawn_as=looks(run),
     )
 
 
@@ -91,9 +93,8 @@ def figure(info: Info) -> go.Figure:
             marker={"size": 18, "symbol": "circle-open", "color": "#D55E00", "line": {"width": 2}},
         )
     )
-    shades, marks = colours(point.family for point in info.points), symbols(point.inspector for point in info.points)
-    scatter(drawn, info.points, shades, marks)
-    legend(drawn, shades, marks)
+    scatter(drawn, info.points, info.drawn_as)
+    legend(drawn, info.points, info.drawn_as)
     drawn.update_xaxes(title=_axis(info.x, info.x_direction), range=_range([point.x for point in info.points], [info.x_floor]))
     drawn.update_yaxes(title=_axis(info.y, info.y_direction), range=_range([point.y for point in info.points], [info.y_floor, info.y_baseline]))
     if info.x_floor is not None:

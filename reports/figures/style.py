@@ -41,13 +41,27 @@ class Point(NamedTuple):
     hover: str
 
 
+class Looks(NamedTuple):
+    """How families and inspectors of a run are drawn: the same in every plot, whichever of them it shows."""
+
+    shades: dict[str, str]
+    """Colour of each family."""
+    marks: dict[str, str]
+    """Symbol of each inspector."""
+
+
+def looks(run: Run) -> Looks:
+    """Gives every family and inspector of a run its look."""
+    return Looks(colours(family_name(trial) for trial in run.trials), symbols(trial.inspector or "" for trial in run.trials))
+
+
 def family_name(trial: Trial) -> str:
     """Names the group a trial is coloured by."""
     return trial.family or "real only"
 
 
 def colours(families: Iterable[str]) -> dict[str, str]:
-    """Gives each family its colour: the same in every plot of a run, since the order is that of the names."""
+    """Gives each family its colour, in the order of the names."""
     found = set(families)
     names = sorted(found - {"real only"})
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)} | ({"real only": REAL} if "real only" in found else {})
@@ -63,14 +77,13 @@ def hover(trial: Trial, lines: Iterable[str] = ()) -> str:
     return "<br>".join([f"<b>{escape(trial.title())}</b>", *(escape(line) for line in lines), f"<i>{escape(trial.asked.move)}</i>"])
 
 
-def scatter(figure: go.Figure, points: list[Point], shades: dict[str, str], marks: dict[str, str], **place: Any) -> None:
+def scatter(figure: go.Figure, points: list[Point], drawn_as: Looks, **place: Any) -> None:
     """Draws trials, colour for the family and shape for the inspector; each point carries its trial's number for the page to act on.
 
     Args:
         figure: where to draw.
         points: the trials.
-        shades: colour of each family.
-        marks: symbol of each inspector.
+        drawn_as: colours and symbols of the run.
         place: row and column of a subplot.
     """
     for family in sorted({point.family for point in points}):
@@ -87,8 +100,8 @@ def scatter(figure: go.Figure, points: list[Point], shades: dict[str, str], mark
                 legendgroup=family,
                 showlegend=False,
                 marker={
-                    "color": shades[family],
-                    "symbol": [marks[point.inspector] for point in mine],
+                    "color": drawn_as.shades[family],
+                    "symbol": [drawn_as.marks[point.inspector] for point in mine],
                     "size": 11,
                     "opacity": 0.9,
                     "line": {"width": 1, "color": "rgba(255,255,255,0.7)"},
@@ -98,12 +111,12 @@ def scatter(figure: go.Figure, points: list[Point], shades: dict[str, str], mark
         )
 
 
-def legend(figure: go.Figure, shades: dict[str, str], marks: dict[str, str]) -> None:
-    """Adds an entry for each family and one for each inspector, instead of one for each pair that occurs."""
-    for family, shade in shades.items():
-        figure.add_trace(_key(family, {"color": shade, "symbol": "circle", "size": 11}))
-    for inspector, mark in marks.items():
-        figure.add_trace(_key(inspector, {"color": REAL, "symbol": f"{mark}-open", "size": 10, "line": {"width": 2}}))
+def legend(figure: go.Figure, points: list[Point], drawn_as: Looks) -> None:
+    """Adds an entry for each family and each inspector that the points have, instead of one for each pair."""
+    for family in (name for name in drawn_as.shades if any(point.family == name for point in points)):
+        figure.add_trace(_key(family, {"color": drawn_as.shades[family], "symbol": "circle", "size": 11}))
+    for inspector in (name for name in drawn_as.marks if any(point.inspector == name for point in points)):
+        figure.add_trace(_key(inspector, {"color": REAL, "symbol": f"{drawn_as.marks[inspector]}-open", "size": 10, "line": {"width": 2}}))
 
 
 def _key(name: str, marker: dict[str, Any]) -> go.Scatter:

@@ -96,8 +96,9 @@ function openTrial(number) {
     <p><span class="state ${escapeText(trial.state)}">${escapeText(trial.failure || trial.state)}</span> ${escapeText(trial.move)}${trial.parent === null ? "" : ` of <a class="trial" href="#trial-${trial.parent}">#${trial.parent}</a>`}
     · ${trial.seeds} seed${trial.seeds === 1 ? "" : "s"}</p><p class="caption">${escapeText(trial.reason)}</p>${trial.message ? `<p>${escapeText(trial.message)}</p>` : ""}
     ${thumb ? `<img alt="synthetic images, a line a class" src="${thumb}">` : ""}
+    ${scores.length ? `<h3>Scores and costs</h3>${table(scores)}` : ""}
     ${settings.length ? `<h3>Settings</h3>${table(settings)}<p><button type="button" id="copy-settings">copy as a search.try entry</button></p>` : ""}
-    ${scores.length ? `<h3>Scores and costs</h3>${table(scores)}` : ""}${perClass(trial)}${confusion(trial)}
+    ${perClass(trial)}${confusion(trial)}
     ${conditions.length ? `<h3>Conditions</h3>${table(conditions)}` : ""}${stages.length ? `<h3>Stages</h3>${table(stages)}` : ""}`;
   drawer.hidden = false;
   drawer.scrollTop = 0;

@@ -145,5 +145,10 @@ def test_counts_are_those_of_the_environment(run: Run) -> None:
     assert info is not None and info.counts["train"] == [20] * 6 and info.counts["test"][1] == 63
 
 
+def test_a_family_looks_the_same_in_every_plot(run: Run) -> None:
+    infos = [plot(name).info(run) for name in ("confirmed", "pareto_front", "history", "amount")]
+    assert all(info.drawn_as == infos[0].drawn_as for info in infos)
+
+
 def test_colours_do_not_depend_on_order() -> None:
     assert colours(["pe_gan", "real only", "dcgan"]) == {"dcgan": PALETTE[0], "pe_gan": PALETTE[1], "real only": REAL}
