@@ -86,7 +86,8 @@ def next_move(plan: Plan, number: int, asked: Mapping[int, Asked], records: Mapp
         return Move(kind="baseline", reason=f"real images alone, {params.get('baseline', 'plain')}: what synthetic images must beat", fixed=params)
     if 0 not in records:
         return "wait"  # The first baseline makes the inspector whose features and confidences everything else uses.
-    if number < plan.trials:
+    # Counted, not numbered: a study that was extended goes on behind its first confirmations.
+    if sum(other.move != "confirm" for other in asked.values()) < plan.trials:
         if (at := number - len(plan.baselines)) < len(plan.starts):
             reason, params = plan.starts[at]
             return Move(kind="explore", reason=reason, fixed=params)
@@ -120,8 +121,7 @@ def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record
 
 def _explores(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> bool:
     """Balances the seconds on generators with those behind them, within a longest row of either move."""
-    drawn = [asked[number].move for number in sorted(asked) if number >= len(plan.baselines) + len(plan.starts)]
-    moves = [move for move in drawn if move in ("explore", "reuse")]
+    moves = [move for number in sorted(asked) if (move := asked[number].move) in ("explore", "reuse")]
     if moves[-MOST_REUSES:] == ["reuse"] * MOST_REUSES:
         return True
     if moves[-MOST_EXPLORES:] == ["explore"] * MOST_EXPLORES:

@@ -1,5 +1,6 @@
 """Rewrites the Parquet files and the report while a study runs, in a thread that takes at most a twentieth of the time."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -13,16 +14,14 @@ PAUSE_PER_COST = 19.0
 class Refresher:
     """Calls `write` now and then, when something has changed, and once at the end."""
 
-    def __init__(self, write: Callable[[], None], *, changes: Callable[[], int], pause_s: float = PAUSE_S) -> None:
+    def __init__(self, write: Callable[[], None], *, changes: Callable[[], int], pause_s: float | None = None) -> None:
         """Takes what to call, and a number that grows with every change."""
         self._write = write
         self._changes = changes
-        self._pause_s = pause_s
+        self._pause_s = PAUSE_S if pause_s is None else pause_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="refresh", daemon=True)
         self._thread.start()
-        self.problem: Exception | None = None
-        """What went wrong in the last rewrite of the thread; it is tried again, and told at the end."""
 
     def _work(self) -> None:
         seen, pause_s = 0, self._pause_s
@@ -30,11 +29,9 @@ class Refresher:
             if (now := self._changes()) == seen:
                 continue
             started = time.monotonic()
-            try:
+            # What goes wrong here goes wrong again at the end, where it is raised.
+            with contextlib.suppress(Exception):
                 self._write()
-                self.problem = None
-            except Exception as error:
-                self.problem = error
             seen, pause_s = now, max(self._pause_s, PAUSE_PER_COST * (time.monotonic() - started))
 
     def close(self) -> None:
