@@ -8,7 +8,7 @@ import functools
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -88,11 +88,11 @@ def sheets(run: Run) -> list[Sheet]:
         chosen.setdefault(trial.number, f"best {trial.family}")
     for trial in front_trials(run):
         chosen.setdefault(trial.number, "on the front")
-    found: list[Sheet] = []
+    found: dict[tuple[Any, ...], Sheet] = {}
     for number, origin in chosen.items():
         if len(found) < SHEETS and number in by_number and (sheet := _sheet(run, by_number[number], origin)) is not None:
-            found.append(sheet)
-    return found
+            found.setdefault(_pictures(by_number[number]), sheet)
+    return list(found.values())
 
 
 def best_of_families(run: Run) -> list[Trial]:
@@ -157,6 +157,13 @@ def _sheet(run: Run, trial: Trial, origin: str) -> Sheet | None:
     score = trial.score(headline_score(run))
     gap = int(layout.get("gap_px", 0)) / int(layout["tile_px"])
     return Sheet(trial.number, trial.title(), score, origin, _uri(path.read_bytes()), columns, len(kinds) * len(rows), gap, rows)
+
+
+def _pictures(trial: Trial) -> tuple[Any, ...]:
+    """Says what decides a trial's synthetic images, so that trials that share them are shown once."""
+    keys = tuple(stage["key"] for stage in trial.record.stages if stage["stage"] == "generator") if trial.record else ()
+    synthesis = trial.asked.recipe.get("synthesis") or {}
+    return (keys or trial.number, *(synthesis.get(name) for name in ("truncation", "filter", "min_confidence")))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -172,8 +172,9 @@ def failures(run: Run) -> list[Failure]:
 
 
 def score_columns(run: Run) -> list[str]:
-    """Lists every score and cost that a trial of the run has, the objectives first."""
-    names = sorted({name for trial in run.trials if trial.record for name in trial.record.scores})
+    """Lists every score and cost that a trial of the run has: objectives, other scores, costs."""
+    found = {name for trial in run.trials if trial.record for name in trial.record.scores}
+    names = sorted(found, key=lambda name: (not name.startswith(("val_", "test_")), name))
     return list(dict.fromkeys([*run.objectives, *names]))
 
 

@@ -36,6 +36,13 @@ def test_the_best_trials_are_shown(finished_run: Path) -> None:
     assert sheet.rows[1].pairs[5] == (gallery.Tile(5, 4), gallery.Tile(5, 5))
 
 
+def test_trials_that_share_their_pictures_are_shown_once(finished_run: Path) -> None:
+    run = read_run(finished_run)
+    keys = {trial.number: trial.record.stages[0]["key"] for trial in run.complete() if trial.record and trial.family}
+    shown = [keys[sheet.trial] for sheet in gallery.sheets(run)]
+    assert len(set(shown)) == len(shown) and len(set(keys.values())) < len(keys)
+
+
 def test_thumbnails_show_the_synthetic_tiles_alone(fake_run: Callable[..., Path], tmp_path: Path) -> None:
     folder = fake_run(tmp_path / "run", trials=5, confirm=False, pictures=False)
     columns, tile, gap, rows = 7, 16, 2, ["real", "synthetic", "nearest"]
