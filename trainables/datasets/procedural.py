@@ -18,7 +18,7 @@ from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError
 from trainables.seeds import child_seed
 
-VERSION = 1
+VERSION = 2
 """Of the drawing; a change gives other images, so it is part of the fingerprint."""
 
 Field = npt.NDArray[np.floating[Any]]
@@ -49,7 +49,7 @@ def draw(cls: str, *, size_px: int, seed: int) -> Picture:
             image, strength = _DEFECTS[cls](rng, surface)
             mask = strength > VISIBLE
         surface = image
-    noise = rng.standard_normal(surface.shape, dtype=np.float32) * rng.uniform(0.01, 0.03)
+    noise = rng.standard_normal(surface.shape, dtype=np.float32) * rng.uniform(0.006, 0.02)
     pixels = np.clip((surface + noise) * 255.0, 0.0, 255.0).astype(np.uint8)
     return Picture(pixels=pixels, mask=mask)
 
@@ -81,8 +81,8 @@ def _surface(rng: np.random.Generator, side: int) -> Field:
     light = rng.uniform(-0.16, 0.16) * (across - 0.5) + rng.uniform(-0.08, 0.08) * (down - 0.5) + rng.uniform(-0.12, 0.06) * (across - 0.5) ** 2 * 4.0
     lines = gaussian_filter1d(rng.standard_normal(side).astype(np.float32), rng.uniform(0.005, 0.06) * side, mode="wrap")
     streaks = lines / (lines.std() + 1e-6) * rng.uniform(0.0, 0.03)
-    brushed = _noise(rng, side, rng.uniform(0.02, 0.12), 0.006) * rng.uniform(0.01, 0.05)
-    grain = _noise(rng, side, 0.008, 0.008) * rng.uniform(0.0, 0.07)
+    brushed = _noise(rng, side, rng.uniform(0.02, 0.12), 0.006) * rng.uniform(0.005, 0.032)
+    grain = _noise(rng, side, 0.008, 0.008) * rng.uniform(0.0, 0.045)
     stain = _noise(rng, side, 0.15, 0.1) * rng.uniform(0.0, 0.04)
     surface = level + light + streaks[None, :] + brushed + grain + stain
     if rng.random() < 0.5:
@@ -109,13 +109,14 @@ def _line(rng: np.random.Generator, side: int, *, width: float, tilt: float) -> 
 def _crazing(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     """A web of fine dark cracks, lying across the rolling direction, on a grainy ground."""
     side = len(surface)
-    grain = _noise(rng, side, 0.01, 0.01) * rng.uniform(0.02, 0.08)
+    grain = _noise(rng, side, 0.01, 0.01) * rng.uniform(0.02, 0.06)
     strength = np.zeros_like(surface)
     for _ in range(rng.integers(2, 4)):
-        ridge = np.exp(-((_noise(rng, side, rng.uniform(0.025, 0.045), rng.uniform(0.045, 0.09)) / rng.uniform(0.08, 0.16)) ** 2))
+        web = _noise(rng, side, rng.uniform(0.025, 0.045), rng.uniform(0.045, 0.09)) + 0.15 * _noise(rng, side, 0.01, 0.01)
+        ridge = np.exp(-((web / rng.uniform(0.08, 0.16)) ** 2))
         gate = _step(_noise(rng, side, 0.06, 0.06) - rng.uniform(0.1, 0.8), 0.8)
         strength = np.maximum(strength, ridge * gate)
-    return surface + grain - strength * rng.uniform(0.10, 0.32), strength
+    return surface + grain - strength * rng.uniform(0.16, 0.36), strength
 
 
 def _inclusion(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
@@ -126,12 +127,12 @@ def _inclusion(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     strength = np.zeros_like(surface)
     centre = rng.uniform(0.15, 0.85)
     for _ in range(rng.integers(1, 9)):
-        wide, long = rng.uniform(0.012, 0.045), rng.uniform(0.05, 0.28)
+        wide, long = rng.uniform(0.014, 0.045), rng.uniform(0.05, 0.28)
         y, x = rng.uniform(0.05, 0.95), centre + rng.normal(0.0, 0.12)
         lean = rng.normal(0.0, 0.06)
         distance = np.sqrt(((across - x - lean * (down - y)) / wide) ** 2 + ((down - y) / long) ** 2)
         strength = np.maximum(strength, _step(1.0 - distance + ragged, 0.5))
-    return surface - strength * rng.uniform(0.07, 0.26), strength
+    return surface - strength * rng.uniform(0.09, 0.28), strength
 
 
 def _patches(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
@@ -153,7 +154,7 @@ def _pitted(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     field = _step(edge * rng.choice([-1.0, 1.0]), 0.15) if rng.random() < 0.7 else np.ones_like(surface)
     field = field * _step(_noise(rng, side, 0.2, 0.12) + rng.uniform(0.0, 1.5), 1.0)
     strength = _step(pits - rng.uniform(1.0, 1.8), 0.5) * field
-    return surface + rng.uniform(0.0, 0.12) - field * rng.uniform(-0.03, 0.05) - strength * rng.uniform(0.08, 0.26), strength
+    return surface + rng.uniform(0.0, 0.12) - field * rng.uniform(-0.03, 0.05) - strength * rng.uniform(0.1, 0.28), strength
 
 
 def _scale(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
@@ -166,15 +167,16 @@ def _scale(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     slant = rng.uniform(0.3, 0.8) * rng.choice([-1.0, 1.0])
     for _ in range(rng.integers(5, 22)):
         y, x = centre_y + rng.normal(0.0, spread), centre_x + rng.normal(0.0, spread)
-        long, wide = rng.uniform(0.02, 0.06), rng.uniform(0.009, 0.022)
+        long, wide = rng.uniform(0.022, 0.06), rng.uniform(0.011, 0.024)
         u = (across - x) * np.cos(slant) - (down - y) * np.sin(slant)
         v = (across - x) * np.sin(slant) + (down - y) * np.cos(slant)
         flake = np.exp(-((u / long) ** 2) - (v / wide) ** 2)
-        relief += flake - 0.7 * np.exp(-((u / long) ** 2) - ((v - 1.6 * wide) / wide) ** 2)
-        strength = np.maximum(strength, flake)
+        bright = np.exp(-((u / long) ** 2) - ((v - 1.6 * wide) / wide) ** 2)
+        relief += flake - 0.7 * bright
+        strength = np.maximum(strength, np.maximum(flake, bright))
     torn = 1.0 + 0.5 * _noise(rng, side, 0.015, 0.015)
     haze = _noise(rng, side, 0.02, 0.05) * rng.uniform(0.01, 0.04)
-    return surface + haze - np.clip(relief, -1.0, 1.2) * torn * rng.uniform(0.09, 0.28), strength
+    return surface + haze - np.clip(relief, -1.0, 1.2) * torn * rng.uniform(0.13, 0.34), strength
 
 
 def _scratches(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
@@ -187,7 +189,7 @@ def _scratches(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
         if rng.random() < 0.5:
             line = line * _step(_noise(rng, side, 0.08, 0.03) + rng.uniform(0.0, 1.0), 0.6)
         strength = np.maximum(strength, line)
-    return surface + strength * rng.uniform(0.08, 0.4), strength
+    return surface + strength * rng.uniform(0.12, 0.45), strength
 
 
 _DEFECTS: dict[str, Callable[[np.random.Generator, Field], tuple[Field, Field]]] = {

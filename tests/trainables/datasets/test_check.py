@@ -147,3 +147,12 @@ def test_real_data_sets_pass() -> None:
     tiles = examine(DataSettings(dataset="magnetic_tiles", path=str(SHARED / "Magnetic-tile-defect-datasets")))
     assert tiles.passed
     assert {p.what: p.count for p in tiles.problems}["images of a defect class with an empty mask"] == 4
+
+
+def test_folders_without_any_image(tmp_path: Path) -> None:
+    for cls in ("dent", "rust"):
+        (tmp_path / cls).mkdir()
+    found = examine(settings_for(tmp_path))
+    assert not found.passed and found.sizes_px is None and found.classes == {}
+    with pytest.raises(DatasetError, match="classes without an image"):
+        pack_dataset(settings_for(tmp_path), Store(tmp_path / "store"))
