@@ -104,7 +104,8 @@ class MappedGenerator(nn.Module):
 
     def synthesise(self, w: Tensor, labels: Tensor) -> Tensor:
         """Maps w (B, w_dim) and labels (B,) to images (B, channels, size, size) in [-1, 1], float32."""
-        seed = self.entry(torch.cat([w, one_hot(labels, self.num_classes).to(w.dtype)], dim=1))
+        # Scaled to the length of w, as in `layers.UpStack`.
+        seed = self.entry(torch.cat([w.float(), one_hot(labels, self.num_classes) * w.shape[1] ** 0.5], dim=1))
         maps = seed.unflatten(1, (-1, self.start_px, self.start_px)).contiguous(memory_format=torch.channels_last)
         out: Tensor = self.layers(maps)
         return torch.tanh(out.float())
@@ -125,7 +126,7 @@ class FiveLayerCritic(nn.Module):
             layers += [nn.Conv2d(last, now, 4, 2, 1), nn.LeakyReLU(0.2)]
             last, now = now, now * 2
         self.layers = nn.Sequential(*layers)
-        self.score = nn.Linear(last * (size_px // 2**LAYERS) ** 2, 1)
+        self.score = nn.Linear(last * (size_px // 2**LAYERS) ** 2, 1, bias=False)
         self.classes = nn.Embedding(num_classes, last) if num_classes > 1 else None
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from trainables.seeds import child_seed
 SAMPLE_BATCH = 64
 """Images drawn at a time; fixed, because the last bits of a convolution may depend on the size of its batch."""
 SETTLE_BATCHES = 8
-"""Batches of 128 over which the averaged generator's norms are measured anew."""
+"""Batches of `SAMPLE_BATCH` over which the averaged generator's norms are measured anew."""
 EMA_RAMP = 0.05
 """The half-life of the average never exceeds this share of what was shown so far, so that a short training is averaged over less (StyleGAN2-ADA)."""
 
@@ -217,15 +217,16 @@ class GeneratorModel(ABC):
         return {
             "generator": dict(self.generator.state_dict()),
             "critic": dict(self.critic.state_dict()),
-            "ema": dict(self.ema.state_dict()),
+            "ema": dict(self.ema.named_parameters()),  # without what `settle` measures, so that looking at a training does not change its state
             "optimizer_g": self.optimizer_g.state_dict()["state"],
             "optimizer_d": self.optimizer_d.state_dict()["state"],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Takes what `state` gave; the next step then gives the bits it would have given."""
-        for name in ("generator", "critic", "ema"):
-            getattr(self, name).load_state_dict(state[name])
+        self.generator.load_state_dict(state["generator"])
+        self.critic.load_state_dict(state["critic"])
+        self.ema.load_state_dict(state["ema"], strict=False)
         for name in ("optimizer_g", "optimizer_d"):
             _load_optimizer(getattr(self, name), state[name])
         self._settled = False
@@ -269,8 +270,8 @@ class LatentModel(GeneratorModel):
             norm.train()
         with torch.no_grad(), self.autocast():
             for _ in range(SETTLE_BATCHES if norms else 0):
-                labels = torch.multinomial(self.label_share, 128, replacement=True, generator=random)
-                self.ema(self.latent(128, random).to(self.device), labels.to(self.device))
+                labels = torch.multinomial(self.label_share, SAMPLE_BATCH, replacement=True, generator=random)
+                self.ema(self.latent(SAMPLE_BATCH, random).to(self.device), labels.to(self.device))
         for norm in norms:
             norm.eval()
 

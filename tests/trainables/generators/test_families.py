@@ -1,0 +1,201 @@
+"""The contract of every generator family, picked up from the registry: a new family is tested by being listed."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.checkpoints import state_from_bytes, state_to_bytes
+from trainables.errors import SettingsError, TrialFailure
+from trainables.generators import GENERATORS
+from trainables.generators.loop import TrainingImages, train
+from trainables.generators.model import GeneratorModel
+from trainables.generators.stage import build
+from trainables.recipe import GeneratorPart
+from trainables.registry import resolve
+from trainables.settings import from_plain
+
+# The smallest networks of each family, so that the contract is quick. A family that is not here is tested with its defaults.
+SMALL = {
+    "dcgan": {"width": 8, "latent_dim": 16, "batch": 8},
+    "wgan_gp": {"width": 8, "latent_dim": 16, "batch": 8, "n_critic": 2},
+    "lm_gan": {
+        "base_channels": 8,
+        "latent_dim": 8,
+        "mapping_depth": 2,
+        "mapping_width": 16,
+        "w_dim": "latent",
+        "batch": 8,
+        "n_critic": 2,
+        "lr": 1e-3,
+    },
+    "pe_gan": {"base_width": 8, "n_res_blocks": 1, "batch": 8, "n_critic": 2},
+}
+CLASSES = 3
+FAMILIES = sorted(GENERATORS)
+
+
+def small(family: str, *, channels: int = 1, num_classes: int = CLASSES, size_px: int = 32, **more: object) -> GeneratorModel:
+    arguments = {"device": "cpu", "precision": "fp32", "seed": 5, **more}
+    part = GeneratorPart(family=family, settings={"ema_halflife_kimg": 0.05, **SMALL.get(family, {})}, kimg=1.0)
+    return build(part, size_px=size_px, channels=channels, num_classes=num_classes, **arguments)  # type: ignore[arg-type]
+
+
+def images(channels: int = 1, size_px: int = 32, count: int = 30) -> TrainingImages:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % CLASSES
+    pixels = torch.randint(0, 200, (count, channels, size_px, size_px), generator=random, dtype=torch.uint8)
+    pixels += (labels * 20).to(torch.uint8)[:, None, None, None]
+    scenes = torch.randint(100, 140, (7, channels, size_px, size_px), generator=random, dtype=torch.uint8)
+    return TrainingImages(images=pixels, labels=labels, backgrounds=scenes, num_classes=CLASSES)
+
+
+def run(model: GeneratorModel, data: TrainingImages, start_step: int, stop_step: int) -> dict[str, float]:
+    (*_, last) = train(model, data, start_step=start_step, stop_step=stop_step, seed=9, report_every_s=1e9)
+    return last.metrics
+
+
+def draw(model: GeneratorModel, label: int = 0, count: int = 5, seed: int = 1, truncation: float = 1.0) -> Tensor:
+    return model.sample(label, count, seed, truncation=truncation, backgrounds=images(model.channels, model.size_px).backgrounds)
+
+
+def flat(state: object) -> list[object]:
+    """Lists the leaves of a nested state, tensors as their bytes."""
+    if isinstance(state, dict):
+        return [leaf for key in state for leaf in (key, *flat(state[key]))]
+    if isinstance(state, list | tuple):
+        return [leaf for item in state for leaf in flat(item)]
+    return [state.contiguous().numpy().tobytes()] if isinstance(state, Tensor) else [state]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size_px", [32, 64])
+def test_images_have_the_shape_and_range_asked_for(family: str, channels: int, size_px: int) -> None:
+    model = small(family, channels=channels, size_px=size_px)
+    drawn = draw(model, label=CLASSES - 1, count=3)
+    assert drawn.shape == (3, channels, size_px, size_px)
+    assert drawn.dtype == torch.uint8
+    assert drawn.device.type == "cpu"
+    assert drawn.float().std() > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_reach_every_parameter(family: str) -> None:
+    model = small(family)
+    data = images()
+    before = {
+        f"{side}.{name}": weight.detach().clone() for side in ("generator", "critic") for name, weight in getattr(model, side).named_parameters()
+    }
+    run(model, data, 0, 2 * model.steps_per_period)
+    after = {f"{side}.{name}": weight for side in ("generator", "critic") for name, weight in getattr(model, side).named_parameters()}
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    assert still == set(model.gradient_exempt)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equal_seeds_give_equal_weights_and_images_and_other_seeds_others(family: str) -> None:
+    data = images()
+    one, two, other = small(family), small(family), small(family, seed=6)
+    for model in (one, two, other):
+        run(model, data, 0, 3)
+    assert flat(one.state()) == flat(two.state())
+    assert flat(one.state()) != flat(other.state())
+    assert torch.equal(draw(one), draw(two))
+    assert not torch.equal(draw(one), draw(one, seed=2))
+    assert not torch.equal(draw(one), draw(one, label=1))
+    # A longer draw begins with the shorter one only where the first batch is full; a repeated draw is always the same.
+    assert torch.equal(draw(one), draw(one))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_saved_training_continues_bit_for_bit(family: str, precision: str) -> None:
+    data = images()
+    straight, first, second = (small(family, precision=precision) for _ in range(3))
+    run(straight, data, 0, 7)
+    run(first, data, 0, 3)
+    draw(first)  # looking at a training on its way does not change it
+    second.load(state_from_bytes(state_to_bytes(first.state())))
+    run(second, data, 3, 7)
+    assert flat(second.state()) == flat(straight.state())
+    assert torch.equal(draw(second), draw(straight))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_sampler_alone_draws_what_the_model_draws(family: str) -> None:
+    model, loaded = small(family), small(family, seed=77)
+    run(model, images(), 0, 3)
+    assert not torch.equal(draw(model), draw(loaded))
+    state = state_from_bytes(state_to_bytes(model.sampler_state()))
+    resumed = small(family)
+    resumed.load_sampler(state)
+    assert torch.equal(draw(model, truncation=0.7), draw(resumed, truncation=0.7))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_average_follows_the_weights_slower_than_they_move(family: str) -> None:
+    model = small(family)
+    begun = [weight.clone() for weight in model.ema.parameters()]
+    run(model, images(), 0, 4 * model.steps_per_period)
+    weights = [weight.detach() for weight in model.generator.parameters()]
+    moved = sum(float((weight - start).square().sum()) for weight, start in zip(weights, begun, strict=True))
+    followed = sum(float((weight - start).square().sum()) for weight, start in zip(model.ema.parameters(), begun, strict=True))
+    assert 0 < followed < moved
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_life_zero_evaluates_the_weights_as_they_are(family: str) -> None:
+    part = GeneratorPart(family=family, settings={**SMALL.get(family, {}), "ema_halflife_kimg": 0.0}, kimg=1.0)
+    model = build(part, size_px=32, channels=1, num_classes=CLASSES)
+    run(model, images(), 0, model.steps_per_period)
+    for averaged, weight in zip(model.ema.parameters(), model.generator.parameters(), strict=True):
+        assert torch.equal(averaged, weight)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if "per_class" in resolve(GENERATORS[name]).class_modes])
+def test_a_model_of_one_class_needs_no_labels(family: str) -> None:
+    model = small(family, num_classes=1)
+    metrics = run(model, images().only(1), 0, model.steps_per_period)
+    assert all(map(math.isfinite, metrics.values()))
+    assert draw(model).shape == (5, 1, 32, 32)
+    assert model.parameters_m() < small(family).parameters_m()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_number_that_is_not_finite_ends_the_training_by_name(family: str) -> None:
+    model = small(family)
+    with torch.no_grad():
+        next(model.critic.parameters()).fill_(float("nan"))
+    with pytest.raises(TrialFailure, match="not finite") as caught:
+        run(model, images(), 0, 2)
+    assert caught.value.name == "diverged"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_size_it_cannot_be_built_for_is_refused(family: str) -> None:
+    with pytest.raises(SettingsError, match=r"data.size_px.*it can for"):
+        small(family, size_px=8)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if resolve(GENERATORS[name]).needs_backgrounds])
+def test_missing_backgrounds_are_said(family: str) -> None:
+    data = images()
+    bare = TrainingImages(images=data.images, labels=data.labels, num_classes=CLASSES)
+    with pytest.raises(SettingsError, match=r"data\.backgrounds"):
+        run(small(family), bare, 0, 1)
+    with pytest.raises(SettingsError, match=r"data\.backgrounds"):
+        small(family).sample(0, 1, 0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_it_declares_fits_together(family: str) -> None:
+    kind = resolve(GENERATORS[family])
+    assert kind.makes == "images"
+    assert from_plain(kind.Config, {}).class_mode in kind.class_modes
+    model = small(family)
+    assert model.images_per_step == SMALL[family]["batch"]
+    assert model.parameters_m() == sum(weight.numel() for weight in model.generator.parameters()) / 1e6
+    network, shape = model.probe()
+    assert network(torch.zeros(2, *shape)).shape == (2, 1, 32, 32)
