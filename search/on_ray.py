@@ -20,6 +20,10 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # Ctrl-C is the runner's.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Tune's old console honours verbose=0; the console is ours.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # A trial that works on for longer after a request to stop is ended; what it has published stays.
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
     # Snapshots of the experiment are never read.
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
 }
