@@ -23,7 +23,9 @@ VERSION = 1
 BLOCK = 256
 """Images in a block."""
 LARGEST_EXCESS = 8
-"""A filter may refuse so many times the images asked for before the generator is given up as collapsed."""
+"""How many times the images asked for are drawn before a generator whose images a filter refuses is given up as collapsed."""
+FEWEST_BLOCKS = 4
+"""Blocks that are drawn before giving up, however few images are asked for."""
 
 
 class Sampler(Protocol):
@@ -122,7 +124,7 @@ def choose(
     """
     accepted: list[torch.Tensor] = []
     drawn = kept = number = 0
-    most = BLOCK * math.ceil(max(count, 1) * LARGEST_EXCESS / BLOCK)
+    most = BLOCK * max(FEWEST_BLOCKS, math.ceil(count * LARGEST_EXCESS / BLOCK))
     first_key = ""
     while number == 0 or kept < count:
         if drawn >= most:

@@ -75,6 +75,6 @@ def test_no_images_asked_for_still_scores_the_generator(tmp_path: Path) -> None:
 
 
 def test_a_filter_that_refuses_everything_ends_the_trial_as_collapsed(tmp_path: Path) -> None:
-    with pytest.raises(TrialFailure, match="only 0 of 256 synthetic images") as caught:
+    with pytest.raises(TrialFailure, match="only 0 of 1024 synthetic images") as caught:
         run(Store(tmp_path), Noise(), 10, lambda block: torch.zeros(BLOCK, dtype=torch.bool))
     assert caught.value.name == "collapsed"
