@@ -14,6 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 STAGES = {
+    "trainables.datasets.procedural": (3, ["datasets/procedural.py"], "255635eab633"),
+    "trainables.datasets.packs": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "e927b79f1d81"),
+    "trainables.datasets.splits": (1, ["datasets/splits.py"], "f42e4895a134"),
+    "trainables.datasets.backgrounds": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "698e2ddcbf03"),
     "trainables.inspectors.stage": (1, ["inspectors/stage.py", "inspectors/training.py", "inspectors/classifiers.py"], "69af682403b4"),
     "trainables.scores.extractors": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
     "trainables.scores.samples": (1, ["scores/samples.py"], "16d27ed301bd"),

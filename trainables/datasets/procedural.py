@@ -18,13 +18,16 @@ from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError
 from trainables.seeds import child_seed
 
-VERSION = 2
+VERSION = 3
 """Of the drawing; a change gives other images, so it is part of the fingerprint."""
 
 Field = npt.NDArray[np.floating[Any]]
 """(S, S) of floats; images in 0..1 before they are quantised."""
 
 CLASSES = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
+
+LEAST_AREA = 0.006
+"""Share of the picture that a defect covers at least; a smaller one is drawn anew, because nobody could name its class."""
 
 VISIBLE = 0.5
 """Share of a defect's full strength from which a pixel belongs to its mask."""
@@ -45,7 +48,7 @@ def draw(cls: str, *, size_px: int, seed: int) -> Picture:
     surface = _surface(rng, size_px)
     mask = np.zeros((size_px, size_px), dtype=bool)
     if cls != DEFECT_FREE:
-        while not mask.any():
+        while mask.mean() < LEAST_AREA:
             image, strength = _DEFECTS[cls](rng, surface)
             mask = strength > VISIBLE
         surface = image

@@ -63,7 +63,5 @@ class DataSettings:
                 problems.append(f"{name}: {getattr(self, name)} is not between 0 and 0.9")
         if self.val_fraction + self.test_fraction > 0.9:
             problems.append("val_fraction + test_fraction: more than 0.9, so that next to nothing is left to train on")
-        if self.backgrounds_path is not None and self.backgrounds != "folder":
-            problems.append(f"backgrounds_path: not read with backgrounds: {self.backgrounds}; set backgrounds: folder, or drop the path")
         if problems:
             raise SettingsError("; ".join(problems))

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trainables.datasets.packs import Pack
 from trainables.datasets.settings import DataSettings
@@ -64,7 +66,7 @@ def test_budget_is_nested_and_leaves_validation_and_test_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pack", "settings", "message"),
+    ("pack", "wanted", "message"),
     [
         (fake_pack([0] * 9), DataSettings(), "one class only"),
         (fake_pack([0] * 9 + [1]), DataSettings(), "c1: 1 image;"),
@@ -73,12 +75,27 @@ def test_budget_is_nested_and_leaves_validation_and_test_alone() -> None:
         (fake_pack([0] * 9 + [1] * 9), DataSettings(protocol="paper"), "published split"),
     ],
 )
-def test_what_cannot_be_split_is_said(pack: Pack, settings: DataSettings, message: str) -> None:
+def test_what_cannot_be_split_is_said(pack: Pack, wanted: DataSettings, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        split(pack, settings)
+        split(pack, wanted)
 
 
 def test_paper_protocol_follows_the_publisher() -> None:
     published = (["train"] * 6 + ["val"] * 2 + ["test"] * 2) * 2
     made = split(fake_pack([0] * 10 + [1] * 10, [0] * 20, published), DataSettings(protocol="paper"))
     assert made.counts["c1"] == {"train": 6, "val": 2, "test": 2}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_pack_that_can_be_split_is_split_whole(data: st.DataObject) -> None:
+    sizes = data.draw(st.lists(st.lists(st.integers(1, 12), min_size=3, max_size=15), min_size=2, max_size=4))
+    labels = [label for label, groups in enumerate(sizes) for size in groups for _ in range(size)]
+    groups = [100 * label + number for label, own in enumerate(sizes) for number, size in enumerate(own) for _ in range(size)]
+    val, test = data.draw(st.sampled_from([(0.2, 0.2), (0.1, 0.3), (0.4, 0.4)]))
+    made = split(fake_pack(labels, groups), DataSettings(val_fraction=val, test_fraction=test, split_seed=data.draw(st.integers(0, 99))))
+    train, held_out, judged = parts(made)
+    assert sorted([*train, *held_out, *judged]) == list(range(len(labels)))
+    seen = [{groups[i] for i in part} for part in (train, held_out, judged)]
+    assert sum(map(len, seen)) == len(set(groups))
+    assert all(count > 0 for counts in made.counts.values() for count in counts.values())
