@@ -143,8 +143,8 @@ class Lease:
         """
         if not self.is_mine():
             now = holder(self._run)
-            who = f" by process {now.pid} on {now.host}" if now else ""
-            raise RunError(f"{self._run}: taken over{who}; this driver stops. Nothing is lost.\n  Follow it with `tundish status {self._run}`.")
+            what = f"taken over by process {now.pid} on {now.host}" if now else "lease.json is gone, so the folder was moved or removed"
+            raise RunError(f"{self._run}: {what}; this driver stops.\n  Look with `tundish status {self._run}`.")
 
     def release(self) -> None:
         """Ends the lease, so that the next driver need not wait; a driver that was overtaken leaves it alone."""

@@ -114,7 +114,7 @@ class Ledger:
         self.records[record.trial] = before or record
         return self.records[record.trial]
 
-    def keep(self, write: Callable[[], None]) -> None:
+    def keep(self, write: Callable[[], object]) -> None:
         """Runs another write into the run's folder under the same guard as the ledger's own."""
         with self._writing():
             write()

@@ -5,6 +5,7 @@ the runner.
 """
 
 import importlib.metadata
+import io
 import platform
 import subprocess
 import sys
@@ -13,13 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from reports.records import write_json
 from search.ledger import Ledger
 from search.recipes import validate
 from search.study import Resolved, Study, StudyError
 from search.study_file import continue_study, load_study
+from trainables.generators import GENERATORS
+from trainables.registry import pick
 from trainables.store import Store
 
+SHEET_TILES, SHEET_COLUMNS = 24, 8
 PACKAGES = ("tundish", "torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "pyarrow")
 
 
@@ -84,7 +91,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
             weights_hash=extractor.weights_hash,
         )
     )
-    environment = {**_split_facts(resolved, pack), **_facts(resolved, place, command)}
+    environment = {**_facts(resolved, place, command), **_data_facts(resolved, pack, store, ledger)}
     ledger.keep(lambda: write_json(study.run_folder / "environment.json", environment))
     # Last, because it is what makes a run one that was begun.
     ledger.keep(lambda: _write(resolved))
@@ -97,13 +104,34 @@ def _write(study: Study) -> None:
     aside.replace(study.run_folder / "study.yaml")
 
 
-def _split_facts(study: Study, pack: Any) -> dict[str, Any]:
+def _data_facts(study: Study, pack: Any, store: Store, ledger: Ledger) -> dict[str, Any]:
+    """Says how the images are split, and draws the backgrounds where a family of the study starts from them."""
+    from trainables.datasets.backgrounds import backgrounds
     from trainables.datasets.splits import split
 
-    notes = []
+    parts = split(pack, study.data)
+    facts: dict[str, Any] = {"split_counts": {name: dict(counts) for name, counts in parts.counts.items()}, "notes": []}
     if study.data.protocol == "paper":
-        notes.append("The published split was taken as it is (protocol paper): near-copies of a picture may lie on both sides of it.")
-    return {"split_counts": {name: dict(parts) for name, parts in split(pack, study.data).counts.items()}, "notes": notes}
+        facts["notes"].append("The published split was taken as it is (protocol paper): near-copies of a picture may lie on both sides of it.")
+    if any(pick(GENERATORS, family, "generator family").needs_backgrounds for family in study.families):
+        found = backgrounds(pack, parts, study.data, store)
+        sheet = _sheet(found.images[:SHEET_TILES])
+        ledger.keep(lambda: (study.run_folder / "backgrounds.webp").write_bytes(sheet))
+        facts["backgrounds"] = {"origin": found.origin, "count": len(found.images), "columns": SHEET_COLUMNS, "tile_px": study.data.size_px}
+    return facts
+
+
+def _sheet(images: Any) -> bytes:
+    """Lays images (M, C, S, S) uint8 out in rows of `SHEET_COLUMNS`, as WebP."""
+    count, channels, side, _ = images.shape
+    rows = -(-count // SHEET_COLUMNS)
+    canvas = np.zeros((rows * SHEET_COLUMNS, channels, side, side), np.uint8)
+    canvas[:count] = images
+    tiled = canvas.reshape(rows, SHEET_COLUMNS, channels, side, side).transpose(0, 3, 1, 4, 2).reshape(rows * side, SHEET_COLUMNS * side, channels)
+    picture = Image.fromarray(tiled[..., 0] if channels == 1 else tiled)
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=90)
+    return out.getvalue()
 
 
 def _facts(study: Study, place: Place, command: str) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_study import Silent
+from PIL import Image
 
 from reports.records import Asked, Record, read_record, trial_folder, trial_numbers, write_json
 from search.driver import FAILED, INTERRUPTED, OK
@@ -98,6 +100,15 @@ def test_a_study_leaves_what_it_promises(running: Running) -> None:
     assert told.reason.startswith("done.") and told.header.planned == 6
     judged = [asked.trial for asked, record in records() if record is not None and record.scores["test_accuracy"] is not None]
     assert judged == [4, 5], "the test split was read for confirmations alone"
+
+
+def test_backgrounds_are_drawn_where_a_family_needs_them(running: Running) -> None:
+    sets = ("space.generator.family=[pe_gan]", "data.backgrounds=folder", "search.trials=2", "search.confirm.top=0")
+    assert running(*sets) == OK
+    told = json.loads(Path("runs/small/environment.json").read_text(encoding="utf-8"))["backgrounds"]
+    assert told["origin"] == "folder" and told["count"] > 0
+    with Image.open("runs/small/backgrounds.webp") as sheet:
+        assert sheet.width == told["columns"] * told["tile_px"] and np.asarray(sheet)[:32, :32].std() > 0
 
 
 def test_running_again_continues_and_ends(running: Running) -> None:
