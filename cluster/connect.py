@@ -59,6 +59,8 @@ def connect(*, num_cpus: int | None = None, num_gpus: int | None = None) -> Conn
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
+    # A local Ray makes its own token, and warns that it did.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     address = wanted_address()
     if not ray.is_initialized():
         try:

@@ -206,6 +206,16 @@ def test_the_schema_is_json_and_knows_the_sections() -> None:
     assert {"data", "space", "objectives", "search", "resources", "storage"} <= set(plain["properties"])
 
 
+def test_a_job_is_warned_of_folders_that_go_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("search.runner.run_study", lambda study, **rest: 0)
+    kept = ["--set", f"storage.store={tmp_path / 'kept'}"]
+    assert "warning" not in CliRunner().invoke(cli.cli, ["demo"]).output
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    said = CliRunner().invoke(cli.cli, ["demo", *kept])
+    assert said.exit_code == 0 and "storage.runs" in said.output and "storage.store" not in said.output
+
+
 def test_a_missing_data_folder_is_a_data_error(tmp_path: Path) -> None:
     for args in (["data", "check", "nowhere"], ["init", "nowhere"], ["run", "--data", "nowhere"], ["data", "pack", "nowhere"]):
         done = _tundish(*args, cwd=tmp_path)
