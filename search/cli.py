@@ -332,8 +332,8 @@ def _run(study: "Study", *, inline: bool, fresh: bool, extend: bool) -> NoReturn
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         for name, folder in (("runs", study.storage.runs), ("store", study.storage.store)):
             if "://" not in folder and not Path(folder).is_absolute():
-                message = f"warning: storage.{name} is {Path(folder).absolute()}, which goes with this job; keep it with --set storage.{name}=/a/shared/folder"
-                click.secho(message, fg="yellow", err=True)
+                lost = f"warning: storage.{name} is {Path(folder).absolute()}, which goes with this job."
+                click.secho(f"{lost} Keep it: --set storage.{name}=/a/shared/folder", fg="yellow", err=True)
     command = shlex.join(["tundish", *sys.argv[1:]])
     sys.exit(run_study(study, inline=inline, fresh=fresh, extend=extend, observer=Console(), command=command))
 
