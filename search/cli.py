@@ -335,7 +335,15 @@ def _run(study: "Study", *, inline: bool, fresh: bool, extend: bool) -> NoReturn
                 lost = f"warning: storage.{name} is {Path(folder).absolute()}, which goes with this job."
                 click.secho(f"{lost} Keep it: --set storage.{name}=/a/shared/folder", fg="yellow", err=True)
     command = shlex.join(["tundish", *sys.argv[1:]])
-    sys.exit(run_study(study, inline=inline, fresh=fresh, extend=extend, observer=Console(), command=command))
+    code = run_study(study, inline=inline, fresh=fresh, extend=extend, observer=Console(), command=command)
+    if code == 0:
+        from reports.run import read_run
+        from reports.verdict import verdict
+
+        found = verdict(read_run(study.run_folder))
+        click.secho(f"\n{found.headline}", bold=True)
+        click.echo(f"{found.detail}\n{found.conditions}")
+    sys.exit(code)
 
 
 def _with_name(sets: Sequence[str], name: str | None) -> list[str]:

@@ -70,7 +70,7 @@ def summarize(folder: Path) -> dict[str, Any]:
     run = read_run(folder)
     driver = holder(folder)
     alive = driver is not None and is_alive(driver, time.time())
-    states = [trial.state for trial in run.trials]
+    states = [trial.state for trial in run.trials if trial.searched]
     score, direction = next(iter(run.objectives.items()))
     now = standing(run.trials, score, direction)
     return {
@@ -80,6 +80,7 @@ def summarize(folder: Path) -> dict[str, Any]:
         "driver": {"pid": driver.pid, "host": driver.host} if driver is not None and alive else None,
         "planned": run.wanted,
         "trials": {state: states.count(state) for state in ("complete", "pruned", "failed", "running")},
+        "confirmations": sum(trial.state == "complete" for trial in run.trials if not trial.searched),
         "objectives": dict(run.objectives),
         "best": _leader(now.best, score),
         "baseline": _leader(now.baseline, score),

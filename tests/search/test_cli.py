@@ -160,7 +160,7 @@ def test_status_says_where_a_run_stands(run: Path) -> None:
     for name in ("welds", "runs/welds", str(run)):
         done = CliRunner().invoke(cli.cli, ["status", name])
         assert done.exit_code == 0, done.output
-        assert "interrupted" in done.output and "2 complete, 1 running of 12" in done.output
+        assert "interrupted" in done.output and "2 complete, 1 running of 12, and 0 confirmations" in done.output
         assert "val_accuracy 0.700 (#1 dcgan 2 kimg, balanced, fcn)" in done.output
         assert "val_accuracy 0.600 (#0 real only (plain) + fcn)" in done.output
     plain = json.loads(CliRunner().invoke(cli.cli, ["status", "welds", "--json"]).output)
@@ -208,12 +208,12 @@ def test_the_schema_is_json_and_knows_the_sections() -> None:
 
 def test_a_job_is_warned_of_folders_that_go_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("search.runner.run_study", lambda study, **rest: 0)
+    monkeypatch.setattr("search.runner.run_study", lambda study, **rest: 1)
     kept = ["--set", f"storage.store={tmp_path / 'kept'}"]
     assert "warning" not in CliRunner().invoke(cli.cli, ["demo"]).output
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     said = CliRunner().invoke(cli.cli, ["demo", *kept])
-    assert said.exit_code == 0 and "storage.runs" in said.output and "storage.store" not in said.output
+    assert said.exit_code == 1 and "storage.runs" in said.output and "storage.store" not in said.output
 
 
 def test_a_missing_data_folder_is_a_data_error(tmp_path: Path) -> None:
