@@ -49,7 +49,13 @@ def run_on_ray(asker: Asker, store: Store, means: "Means", stop: Callable[[], bo
     try:
         tune.Tuner(
             tune.with_resources(Worker, resources),
-            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True, max_concurrent_trials=means.workers),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,
+                reuse_actors=True,
+                max_concurrent_trials=means.workers,
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
             run_config=tune.RunConfig(
                 name="study",
                 storage_path=scratch,

@@ -12,12 +12,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 from PIL import Image
 
 from reports.records import write_json
+from search.lease import Lease
 from search.ledger import Ledger
 from search.recipes import validate
 from search.study import Resolved, Study, StudyError
@@ -47,11 +48,13 @@ def begun(study: Study, *, fresh: bool, extend: bool) -> Study | None:
 
     Raises:
         StudyError: the study file was changed in a way that the run cannot take.
+        RunError: a run that is to be set aside is being driven.
     """
     run = study.run_folder
     if not (run / "study.yaml").exists():
         return None
     if fresh:
+        Lease(run).release()
         run.rename(run.with_name(f"{run.name}.{time.strftime('%Y%m%dT%H%M%S')}"))
         return None
     return continue_study(load_study(run / "study.yaml"), study, extend=extend)
@@ -84,7 +87,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     wanted = study.resources.precision
     resolved = study.resolve(
         Resolved(
-            extractor=extractor.name,
+            extractor=cast(Literal["inception", "inspector", "random"], extractor.name),
             precision=("bf16" if place.bf16 else "fp32") if wanted == "auto" else wanted,
             fingerprint=fingerprint,
             inception_weights=extractor.weights_path,

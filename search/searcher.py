@@ -3,6 +3,7 @@
 Tune's own trials are mere carriers: one whose worker died is given up, and the asker hands the same number out again under another of Tune's trials.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,7 +41,8 @@ class RecordSearcher(Searcher):
         if asked == WAIT:
             return None
         self._numbers[trial_id] = asked.trial
-        return {**self._settings, "trial": asked.trial, "recipe": dict(asked.recipe)}
+        # As text, because Tune copies and flattens a config many times over.
+        return {**self._settings, "trial": asked.trial, "recipe": json.dumps(asked.recipe)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Passes a sign of life on."""

@@ -4,6 +4,7 @@ A result carries one item of the trial as text, so that neither Tune nor its log
 everything.
 """
 
+import json
 from typing import Any
 
 from ray import tune
@@ -21,7 +22,7 @@ class Worker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Takes up a trial."""
         self._attempt = Attempt(
-            config["function"], Recipe.from_plain(config["recipe"]), config["store"], device=config["device"], threads=config["threads"]
+            config["function"], Recipe.from_plain(json.loads(config["recipe"])), config["store"], device=config["device"], threads=config["threads"]
         )
 
     def step(self) -> dict[str, Any]:

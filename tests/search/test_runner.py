@@ -155,6 +155,11 @@ def test_a_second_driver_is_refused_and_disturbs_nothing(running: Running) -> No
     held.check()
     held.release()
     assert running() == OK
+    held = Lease(Path("runs/small"))
+    with pytest.raises(RunError, match="is driving this run already"):
+        running(fresh=True)
+    assert len(records()) == 6
+    held.release()
 
 
 def test_an_overtaken_driver_stops_in_the_middle(running: Running) -> None:
