@@ -1,5 +1,6 @@
 """Drives the trials of a prepared study until none is left or something asks to stop. Called by the runner."""
 
+import os
 import signal
 import threading
 import time
@@ -26,6 +27,8 @@ TRIAL_FUNCTION = "trainables.trial:run_trial"
 OK, FAILED, INTERRUPTED = 0, 1, 130
 LOOK_S = 1.0
 """How often a driver looks whether it is to stop."""
+GIVE_UP_S = 25.0
+"""A Ray that was killed together with this process never answers again: so long after a signal the driver ends without it."""
 
 
 class Watcher(Observer, Protocol):
@@ -65,16 +68,24 @@ class Stop:
         return self.reason is not None
 
     @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Makes Ctrl-C and SIGTERM a request to save and stop; a second one ends the process at once."""
+    def on_signals(self, give_up: Callable[[], None] | None = None) -> Iterator[None]:
+        """Makes Ctrl-C and SIGTERM a request to save and stop; a second one ends the process at once.
+
+        Args:
+            give_up: called from another thread where the request is not met within `GIVE_UP_S` seconds.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        timer = threading.Timer(GIVE_UP_S, give_up) if give_up is not None else None
 
         def ask(number: int, frame: FrameType | None) -> None:
             if self.reason is not None:
                 raise KeyboardInterrupt
             self.reason = f"interrupted by {signal.Signals(number).name}"
+            if timer is not None:
+                timer.daemon = True
+                timer.start()
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -82,6 +93,8 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            if timer is not None:
+                timer.cancel()
 
 
 def drive(
@@ -117,8 +130,14 @@ def drive(
     observer.started(_header(study, plan, ledger, means, where))
     refresher = Refresher(lambda: (write or refresh)(ledger), changes=lambda: len(ledger.asked) + len(ledger.records))
     problem: Exception | None = None
+
+    def give_up() -> None:
+        observer.stopped(_verdict(ledger, stop, None, command))
+        ledger.close()
+        os._exit(INTERRUPTED)
+
     try:
-        with stop.on_signals():
+        with stop.on_signals(None if inline else give_up):
             if inline:
                 run_inline(asker, store, means, stop)
             else:
