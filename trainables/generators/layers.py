@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.generators.losses import trunk_slope
+
 
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:
     """Turns labels (B,) into float32 (B, num_classes); a single class has nothing to say and gives (B, 0)."""
@@ -66,12 +68,22 @@ class DownStack(nn.Module):
             layers.append(nn.Conv2d(last, now, 4, 2, 1, bias=not norm))
             if normed:
                 layers.append(nn.BatchNorm2d(now))
-            # In place is safe only where the layer before does not need its own output to go backward; a penalty goes backward twice.
-            layers.append(nn.LeakyReLU(0.2, inplace=norm))
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
             last, now = now, now * 2
         self.layers = nn.Sequential(*layers)
         self.score = nn.Conv2d(last, 1, 4, 1, 0, bias=False)
         self.classes = nn.Embedding(num_classes, last) if num_classes > 1 else None
+
+    def slope(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Gives the gradient of each score with respect to its image, (B, C, H, W); only without norm."""
+
+        def weigh(maps: Tensor) -> Tensor:
+            weights = self.score.weight.expand(len(maps), -1, -1, -1)
+            if self.classes is not None:
+                weights = weights + self.classes(labels)[:, :, None, None] / maps[0, 0].numel()
+            return weights
+
+        return trunk_slope(self.layers, images, weigh)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Scores images (B, C, H, W) in [-1, 1] as their class (B,): float32 (B,), linear."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.generators.layers import initialise, one_hot
+from trainables.generators.losses import trunk_slope
 from trainables.generators.model import adam, check_limits
 from trainables.generators.wgan_gp import WganGp
 from trainables.seeds import child_seed
@@ -123,11 +124,22 @@ class FiveLayerCritic(nn.Module):
         layers: list[nn.Module] = []
         last, now = channels, config.base_channels
         for _ in range(LAYERS):
-            layers += [nn.Conv2d(last, now, 4, 2, 1), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(last, now, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
             last, now = now, now * 2
         self.layers = nn.Sequential(*layers)
         self.score = nn.Linear(last * (size_px // 2**LAYERS) ** 2, 1, bias=False)
         self.classes = nn.Embedding(num_classes, last) if num_classes > 1 else None
+
+    def slope(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Gives the gradient of each score with respect to its image, (B, C, H, W)."""
+
+        def weigh(maps: Tensor) -> Tensor:
+            weights = self.score.weight.view(1, *maps.shape[1:]).expand(len(maps), -1, -1, -1)
+            if self.classes is not None:
+                weights = weights + self.classes(labels)[:, :, None, None] / maps[0, 0].numel()
+            return weights
+
+        return trunk_slope(self.layers, images, weigh)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Scores images (B, C, H, W) in [-1, 1] as their class (B,): float32 (B,), linear."""

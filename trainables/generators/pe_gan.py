@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from trainables.errors import SettingsError
 from trainables.generators.loop import Shuffle
-from trainables.generators.losses import gradient_penalty
+from trainables.generators.losses import gradient_penalty, trunk_slope
 from trainables.generators.model import SAMPLE_BATCH, GeneratorModel, adam, check_limits, to_pixels, to_signed
 from trainables.generators.wgan_gp import read_betas
 from trainables.seeds import child_seed
@@ -131,11 +131,19 @@ class TwoHeadedCritic(nn.Module):
         layers: list[nn.Module] = []
         last, now = channels, width
         for _ in range(5):
-            layers += [nn.Conv2d(last, now, 5, 2, 2), nn.LeakyReLU(0.01)]
+            layers += [nn.Conv2d(last, now, 5, 2, 2), nn.LeakyReLU(0.01, inplace=True)]
             last, now = now, 2 * now
         self.trunk = nn.Sequential(*layers)
         self.score = nn.Conv2d(last, 1, 3, 1, 1, bias=False)
         self.domain = nn.Conv2d(last, domains, size_px // 32, bias=False)
+
+    def slope(self, images: Tensor) -> Tensor:
+        """Gives the gradient of the sum of each image's patch scores with respect to the image, (B, C, H, W)."""
+
+        def weigh(maps: Tensor) -> Tensor:
+            return functional.conv_transpose2d(torch.ones_like(maps[:, :1]), self.score.weight, None, 1, 1)
+
+        return trunk_slope(self.trunk, images, weigh)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Gives patch scores (B, 1, H / 32, W / 32), linear, and domain logits (B, domains), both float32."""
@@ -152,6 +160,7 @@ class PeGan(GeneratorModel):
     VERSION = 1
     Config = PeGanConfig
     config: PeGanConfig
+    critic: TwoHeadedCritic
 
     @property
     def domains(self) -> int:
@@ -239,7 +248,7 @@ class PeGan(GeneratorModel):
         loss = -distance + self.config.lambda_cls_d * loss_cls
         told = {"distance": distance.detach(), "loss_cls_d": loss_cls.detach()}
         if step % self.config.gp_interval == 0:
-            penalty = gradient_penalty(lambda mixed: self.critic(mixed)[0], images[: len(fake)], fake, random)
+            penalty = gradient_penalty(self.critic.slope, images[: len(fake)], fake, random)
             loss = loss + self.config.gp_lambda * self.config.gp_interval * penalty
             told["penalty"] = penalty.detach()
         loss.backward()

@@ -50,6 +50,7 @@ class WganGp(LatentModel):
     VERSION = 1
     Config: ClassVar[type[Any]] = WganGpConfig
     config: WganGpConfig
+    critic: DownStack
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         """Makes the DCGAN stacks, the critic without batch norm."""
@@ -92,7 +93,7 @@ class WganGp(LatentModel):
         loss = -distance
         told = {"distance": distance.detach()}
         if step % self.config.gp_interval == 0:
-            penalty = gradient_penalty(lambda images: self.critic(images, labels), real, fake, random)
+            penalty = gradient_penalty(lambda images: self.critic.slope(images, labels), real, fake, random)
             loss = loss + self.config.gp_lambda * self.config.gp_interval * penalty
             told["penalty"] = penalty.detach()
         loss.backward()
