@@ -1,6 +1,8 @@
 """Killed anywhere and run again, a study ends as one that was never disturbed."""
 
+import os
 import random
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -124,3 +126,21 @@ def test_one_worker_on_ray_whose_driver_is_killed(tmp_path: Path, ray_folder: Pa
     assert end.returncode == 0, end.stderr
     assert story(tmp_path) == undisturbed
     assert_once(tmp_path)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_driver_whose_ray_is_ended_with_it_still_says_how_to_continue(tmp_path: Path, ray_folder: Path, undisturbed: dict[int, Any]) -> None:
+    """SIGTERM to the whole process group, as `timeout` and batch systems send it, takes Ray away from under the driver."""
+    tmp_path.mkdir(exist_ok=True)
+    driver = subprocess.Popen(
+        program(tmp_path, "--ray"), env=environment(ray_folder, FAKE_PAUSE_S="3"), stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    run = make_study(tmp_path).run_folder
+    while driver.poll() is None and not trial_folder(run, 4).exists():
+        time.sleep(0.2)
+    os.killpg(driver.pid, signal.SIGTERM)
+    said, _ = driver.communicate(timeout=90)
+    assert driver.returncode == 130 and "Continue with" in said
+    assert drive(tmp_path).returncode == 0
+    assert story(tmp_path) == undisturbed
