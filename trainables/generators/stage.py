@@ -50,8 +50,7 @@ def resolve(part: GeneratorPart) -> tuple[type[GeneratorModel], Any]:
     Raises:
         SettingsError: no such family or setting, a value out of range, a mark that is not above 0 or lies beyond the schedule's horizon.
     """
-    family: type[GeneratorModel] = pick(GENERATORS, part.family, "generator family")
-    config: Any = from_plain(family.Config, part.settings, where=f"generator.{part.family}")
+    family, config = _family(part)
     if not part.kimg > 0:
         raise SettingsError(f"generator.kimg: a mark of {part.kimg} is not above 0")
     horizon = getattr(config, "horizon", None)
@@ -60,6 +59,13 @@ def resolve(part: GeneratorPart) -> tuple[type[GeneratorModel], Any]:
             f"generator.kimg: the mark {part.kimg:g} lies beyond the learning rate's horizon of {horizon:g} kimg.\n"
             f"  Raise generator.{part.family}.horizon_kimg, or lower the mark."
         )
+    return family, config
+
+
+def _family(part: GeneratorPart) -> tuple[type[GeneratorModel], Any]:
+    """As `resolve`, whatever the mark: a mark that was reached lies on a whole period, a little beyond the one that was asked for."""
+    family: type[GeneratorModel] = pick(GENERATORS, part.family, "generator family")
+    config: Any = from_plain(family.Config, part.settings, where=f"generator.{part.family}")
     return family, config
 
 
@@ -98,9 +104,9 @@ def build(
     """Builds the untrained model of a generator part; arguments as `GeneratorModel` takes them.
 
     Raises:
-        SettingsError: what `resolve` raises, or a size the family cannot be built for.
+        SettingsError: no such family or setting, or a size the family cannot be built for.
     """
-    family, config = resolve(part)
+    family, config = _family(part)
     return family(
         config,
         size_px=size_px,

@@ -127,6 +127,27 @@ def test_the_stored_key_is_the_one_foretold(tmp_path: Path) -> None:
     assert mark.key == f"{generator()}/00000002"
 
 
+def test_a_mark_at_the_end_of_a_schedule_can_be_drawn_from(tmp_path: Path) -> None:
+    images = data().images
+    work = train_to_mark(
+        GeneratorPart(
+            family="pe_gan", settings={"base_width": 4, "n_res_blocks": 0, "batch": 8, "lr_decay": "linear", "horizon_kimg": 0.1}, kimg=0.1
+        ),
+        data=TrainingImages(images=images, labels=torch.arange(20) % 2, backgrounds=images, num_classes=2),
+        inputs=[],
+        cls=None,
+        size_px=32,
+        channels=1,
+        seed=1,
+        precision="fp32",
+        device="cpu",
+        store=Store(tmp_path),
+    )
+    _, mark = finish(work)
+    assert mark.entry.info["kimg"] == 0.12, "whole periods end behind the mark"
+    assert load_sampler(mark.entry).sample(0, 2, 0, backgrounds=images).shape == (2, 1, 32, 32)
+
+
 def test_images_are_drawn_from_the_averaged_weights_alone(tmp_path: Path) -> None:
     _, mark = finish(stage(Store(tmp_path), 0.032))
     one, two = load_sampler(mark.entry), load_sampler(mark.entry)
