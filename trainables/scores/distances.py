@@ -90,19 +90,21 @@ def image_distances(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor],
 
     Returns:
         By name: `val_kid_inspector`, `val_kid_inspector.<class>`, each also with `_floor` before the class; `fid` or `frechet_<extractor>`
-        likewise. The average is over the classes that have a number; null stands where a set is too small (2 images for a distance, 4 for a floor).
+        likewise; null where a set is too small (2 images for a distance, 4 for a floor). The average is over the classes with enough real images,
+        and null where one of these lacks synthetic ones: leaving out a class that a filter refuses would make a worse generator look better.
     """
     kid_name, frechet_name = (f"{split}_{base}" for base in distance_names(extractor))
-    per_class: dict[str, dict[str, float]] = {name: {} for name in (kid_name, frechet_name, f"{kid_name}_floor", f"{frechet_name}_floor")}
+    per_class: dict[str, dict[str, float | None]] = {name: {} for name in (kid_name, frechet_name, f"{kid_name}_floor", f"{frechet_name}_floor")}
     for cls, features in real.items():
         others = synthetic.get(cls)
-        if others is not None and min(len(features), len(others)) >= 2:
-            per_class[kid_name][cls] = kid(features, others)
-            per_class[frechet_name][cls] = frechet(features, others)
+        if len(features) >= 2:
+            pair = (kid(features, others), frechet(features, others)) if others is not None and len(others) >= 2 else (None, None)
+            per_class[kid_name][cls], per_class[frechet_name][cls] = pair
         if len(features) >= 4:
             per_class[f"{kid_name}_floor"][cls], per_class[f"{frechet_name}_floor"][cls] = floors(features)
     found: dict[str, float | None] = {}
     for name, values in per_class.items():
-        found[name] = sum(values.values()) / len(values) if values else None
+        known = [value for value in values.values() if value is not None]
+        found[name] = sum(known) / len(known) if known and len(known) == len(values) else None
         found |= {f"{name}.{cls}": values.get(cls) for cls in real}
     return found

@@ -91,7 +91,8 @@ def test_floors_say_what_no_difference_looks_like() -> None:
 
 def test_distances_are_named_by_extractor_and_averaged_over_classes() -> None:
     real = {"a": gaussian(12, 4, 1), "b": gaussian(12, 4, 2), "c": gaussian(3, 4, 3)}
-    synthetic = {"a": gaussian(9, 4, 4, shift=1), "b": gaussian(1, 4, 5), "c": gaussian(9, 4, 6)}
+    real["b"] = real["b"][:1]
+    synthetic = {"a": gaussian(9, 4, 4, shift=1), "b": gaussian(9, 4, 5), "c": gaussian(9, 4, 6)}
     found = image_distances(real, synthetic, extractor="inspector")
     assert found["val_kid_inspector.a"] == kid(real["a"], synthetic["a"])
     assert found["val_kid_inspector.b"] is None, "one image has no distance"
@@ -100,6 +101,14 @@ def test_distances_are_named_by_extractor_and_averaged_over_classes() -> None:
     assert found["val_kid_inspector_floor"] is not None
     assert not [name for name in found if "fid" in name]
     assert "test_fid" in image_distances(real, synthetic, extractor="inception", split="test")
+
+
+def test_a_class_without_synthetic_images_is_not_averaged_away() -> None:
+    real = {"easy": gaussian(12, 4, 1), "hard": gaussian(12, 4, 2)}
+    found = image_distances(real, {"easy": gaussian(9, 4, 4), "hard": gaussian(1, 4, 5)}, extractor="random")
+    assert found["val_kid_random.easy"] is not None and found["val_kid_random.hard"] is None
+    assert found["val_kid_random"] is None and found["val_frechet_random"] is None
+    assert found["val_kid_random_floor"] is not None
 
 
 def test_without_synthetic_images_only_the_floor_has_a_number() -> None:
