@@ -1,6 +1,7 @@
 """The whole story of a trial: stages are met again by key, interrupted work continues, the test split stays closed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def test_another_amount_reuses_the_generator_and_its_distance(tmp_path: Path) ->
     more = run(run_trial(recipe(synthesis=SynthesisPart(amount=Amount(kind="per_class", value=9))), Store(tmp_path)))
     assert {use.stage for use in more.stages if not use.reused} == {"inspector"}
     assert more.values["val_kid_inspector"] == first.values["val_kid_inspector"]
+
+
+def test_a_generator_that_went_on_from_a_mark_costs_what_all_its_steps_took(tmp_path: Path) -> None:
+    early = run(run_trial(recipe(), Store(tmp_path)))
+    late = run(run_trial(recipe(generator=replace(DCGAN, kimg=0.192)), Store(tmp_path)))
+    stages = {use.key: use.seconds for use in [*early.stages, *late.stages] if use.stage == "generator"}
+    assert len(stages) == 2 and late.values["generator_s"] == pytest.approx(sum(stages.values()))
+    others = {use.key: use.seconds for use in late.stages if use.stage != "generator"}
+    assert late.values["trial_s"] == pytest.approx(sum(stages.values()) + sum(others.values()))
 
 
 def test_the_test_split_is_read_only_where_the_recipe_says_so(tmp_path: Path) -> None:
