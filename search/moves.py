@@ -88,7 +88,8 @@ def next_move(plan: Plan, number: int, asked: Mapping[int, Asked], records: Mapp
         return "wait"  # The first baseline makes the inspector whose features and confidences everything else uses.
     # Counted, not numbered: a study that was extended goes on behind its first confirmations.
     if sum(other.move != "confirm" for other in asked.values()) < plan.trials:
-        if (at := number - len(plan.baselines)) < len(plan.starts):
+        before = sum(other.move != "confirm" for trial, other in asked.items() if trial < number)
+        if (at := before - len(plan.baselines)) < len(plan.starts):
             reason, params = plan.starts[at]
             return Move(kind="explore", reason=reason, fixed=params)
         return _search(plan, asked, records)
@@ -126,7 +127,7 @@ def _explores(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Reco
         return True
     if moves[-MOST_EXPLORES:] == ["explore"] * MOST_EXPLORES:
         return False
-    so_far = spent((record for number, record in records.items() if asked[number].move != "confirm"), plan.cost)
+    so_far = spent((record for number, record in sorted(records.items()) if asked[number].move != "confirm"), plan.cost)
     return so_far.generators_s < so_far.downstream_s
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,17 @@ def test_baselines_then_paper_settings_then_the_search() -> None:
     assert [play.asked[number].params["inspector.kind"] for number in (0, 1)] == ["small", "large"]
     assert [play.asked[number].params["generator.family"] for number in (2, 3)] == ["left", "right"]
     assert {"explore", "reuse", "promote"} == set(kinds[4:])
+
+
+def test_an_extended_study_goes_on_with_the_points_it_had_no_room_for() -> None:
+    play = Play(trials=3)
+    while isinstance(play.next(), Move):
+        play.take()
+    assert play.asked[2].params["generator.family"] == "left" and play.asked[3].move == "confirm"
+    play.plan = replace(play.plan, study=replace(play.study, search=replace(play.study.search, trials=6)))
+    move = play.take()
+    assert "paper" in move.reason and move.fixed["generator.family"] == "right"
+    assert "paper" not in play.take().reason
 
 
 def test_everything_waits_for_the_first_baseline() -> None:
