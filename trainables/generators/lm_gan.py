@@ -105,8 +105,8 @@ class MappedGenerator(nn.Module):
 
     def synthesise(self, w: Tensor, labels: Tensor) -> Tensor:
         """Maps w (B, w_dim) and labels (B,) to images (B, channels, size, size) in [-1, 1], float32."""
-        # Scaled to the length of w, as in `layers.UpStack`.
-        seed = self.entry(torch.cat([w.float(), one_hot(labels, self.num_classes) * w.shape[1] ** 0.5], dim=1))
+        # Scaled to how far w spreads when training begins, as in `layers.UpStack`: eight layers leave about half of the latent's spread.
+        seed = self.entry(torch.cat([w.float(), one_hot(labels, self.num_classes) * (0.5 * w.shape[1] ** 0.5)], dim=1))
         maps = seed.unflatten(1, (-1, self.start_px, self.start_px)).contiguous(memory_format=torch.channels_last)
         out: Tensor = self.layers(maps)
         return torch.tanh(out.float())

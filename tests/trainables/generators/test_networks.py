@@ -10,7 +10,7 @@ from trainables.generators.layers import DownStack
 from trainables.generators.lm_gan import LmGan, LmGanConfig
 from trainables.generators.loop import TrainingImages, train
 from trainables.generators.model import GeneratorModel
-from trainables.generators.pe_gan import PeGan, PeGanConfig, instance_norm, mirror
+from trainables.generators.pe_gan import PeGan, PeGanConfig, mirror
 from trainables.generators.stage import check, resolve
 from trainables.recipe import GeneratorPart
 
@@ -93,13 +93,6 @@ def test_norms_are_measured_anew_for_the_averaged_weights() -> None:
         maps = model.ema.layers[0](z[:, :, None, None])
     torch.testing.assert_close(state["layers.1.running_mean"], maps.mean(dim=(0, 2, 3)), atol=0.03, rtol=0)
     torch.testing.assert_close(state["layers.1.running_var"], maps.var(dim=(0, 2, 3)), atol=0, rtol=0.15)
-
-
-def test_one_group_per_channel_is_instance_norm() -> None:
-    ours, torchs = instance_norm(6), nn.InstanceNorm2d(6, affine=True)
-    assert sum(weight.numel() for weight in ours.parameters()) == sum(weight.numel() for weight in torchs.parameters())
-    maps = torch.randn(3, 6, 8, 8)
-    torch.testing.assert_close(ours(maps), torchs(maps))
 
 
 def test_mirrored_images_are_one_of_four() -> None:
