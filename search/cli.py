@@ -334,7 +334,8 @@ def _run(study: "Study", *, inline: bool, fresh: bool, extend: bool) -> NoReturn
             if "://" not in folder and not Path(folder).is_absolute():
                 lost = f"warning: storage.{name} is {Path(folder).absolute()}, which goes with this job."
                 click.secho(f"{lost} Keep it: --set storage.{name}=/a/shared/folder", fg="yellow", err=True)
-    command = shlex.join(["tundish", *sys.argv[1:]])
+    # The line that continues: the same one, but it must not begin anew.
+    command = shlex.join(["tundish", *(word for word in sys.argv[1:] if word != "--fresh")])
     code = run_study(study, inline=inline, fresh=fresh, extend=extend, observer=Console(), command=command)
     if code == 0:
         from reports.run import read_run

@@ -265,3 +265,19 @@ def test_a_study_with_mistakes_tells_all_of_them_with_lines(tmp_path: Path) -> N
     done = _tundish("run", "bad.yaml", cwd=tmp_path)
     assert done.returncode == 2 and "bad.yaml:2" in done.stderr and "bad.yaml:4" in done.stderr and "search" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+def test_the_line_that_continues_a_run_does_not_begin_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def run_study(study: Any, *, command: str, **given: Any) -> int:
+        assert given["fresh"]
+        told.append(command)
+        return cli.INTERRUPTED
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("search.runner.run_study", run_study)
+    monkeypatch.setattr(sys, "argv", ["tundish", "demo", "--fresh", "--set", "seed=3"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert (end.value.code, told) == (cli.INTERRUPTED, ["tundish demo --set seed=3"])
