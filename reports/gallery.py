@@ -97,7 +97,7 @@ def sheets(run: Run) -> list[Sheet]:
 
 def best_of_families(run: Run) -> list[Trial]:
     """Lists the best trial of each family by the headline score, best family first."""
-    score = headline_score(run)
+    score = headline_score(run.objectives)
     direction = run.objectives.get(score, "maximize")
     leaders: dict[str, tuple[float, Trial]] = {}
     for trial in run.complete():
@@ -154,7 +154,7 @@ def _sheet(run: Run, trial: Trial, origin: str) -> Sheet | None:
         nearest = lines.get("nearest", [])
         pairs = [(tile, nearest[k] if nearest else None) for k, tile in enumerate(lines.get("synthetic", []))]
         rows.append(ClassRows(cls, lines.get("real", []), pairs))
-    score = trial.score(headline_score(run))
+    score = trial.score(headline_score(run.objectives))
     gap = int(layout.get("gap_px", 0)) / int(layout["tile_px"])
     return Sheet(trial.number, trial.title(), score, origin, _uri(path.read_bytes()), columns, len(kinds) * len(rows), gap, rows)
 

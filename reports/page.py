@@ -57,12 +57,9 @@ def write_report(run: Path | Run) -> Path:
     """
     read = run if isinstance(run, Run) else read_run(run)
     path = read.folder / "report.html"
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        aside.write_text(render(read), encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    page = render(read).encode()
+    with derived(path):
+        write_whole(path, page)
     return path
 
 
@@ -84,7 +81,7 @@ def render(run: Run) -> str:
     return _template().render(
         run=run,
         verdict=found,
-        headline=headline_score(run),
+        headline=headline_score(run.objectives),
         tiles=tiles(run),
         plots={item.name: item for item in drawn},
         front=front,

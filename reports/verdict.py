@@ -5,6 +5,7 @@ Student's, over the differences between the two on the same replicates. It cover
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from scipy.special import stdtrit
@@ -65,17 +66,17 @@ def interval(values: list[float]) -> tuple[float, float] | None:
     return mean - half, mean + half
 
 
-def headline_score(run: Run) -> str:
-    """Names the validation score the verdict is about: the first objective that measures the inspector on images."""
-    for score in run.objectives:
-        if score.startswith("val_") and run.objectives[score] == "maximize":
+def headline_score(objectives: Mapping[str, str]) -> str:
+    """Names the validation score the verdict is about, among objectives with their directions: the first that measures the inspector on images."""
+    for score, direction in objectives.items():
+        if score.startswith("val_") and direction == "maximize":
             return score
     return "val_accuracy"
 
 
 def verdict(run: Run) -> Verdict:
     """Weighs the confirmed best against the confirmed best real-only baseline."""
-    val = headline_score(run)
+    val = headline_score(run.objectives)
     test = "test_" + val.removeprefix("val_")
     direction = run.objectives.get(val, "maximize")
     confirmed = [found for trial in run.complete(searched=False) if (found := _confirmed(run, trial, val, test)) is not None]

@@ -1,15 +1,38 @@
 """Confirmation, at the end of a study: who is repeated with fresh seeds and judged on the test split, once. Called by the moves.
 
-Confirmed are the best baseline of each inspector and the top of the front. Their units are paired: unit i of every confirmed trial carries the same
-seeds, so that differences can be taken unit by unit (`reports` does). Confirmations enter no model.
+Confirmed are the best baseline of each inspector and the top of the front, and beside each of these its twin: the same inspector settings on real
+images alone, so that what the search found for the inspector is not taken for the worth of synthetic images. Units are paired: unit i of every
+confirmed trial carries the same seeds, so that differences can be taken unit by unit (`reports` does). Confirmations enter no model.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from reports.records import Asked, Record
+from reports.verdict import headline_score
 from search.fronts import Value, objective_values, ranks, sign
 from search.study import Objective
 from trainables.recipe import Unit
+
+TWIN = "same inspector"
+"""Baseline name of a confirmed trial's inspector on real images alone."""
+TWIN_WHY = "its inspector on real images alone"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repeat:
+    """One confirmation."""
+
+    parent: int
+    """The trial that is repeated, or whose inspector is."""
+    params: Mapping[str, Any]
+    why: str
+
+    @property
+    def name(self) -> tuple[int, str | None]:
+        """Tells it from the others: the trial, and the name of its baseline."""
+        return self.parent, self.params.get("baseline")
 
 
 def fresh_units(seeds: int, *, retrain_generator: bool) -> tuple[Unit, ...]:
@@ -17,28 +40,38 @@ def fresh_units(seeds: int, *, retrain_generator: bool) -> tuple[Unit, ...]:
     return tuple(Unit(generator=i if retrain_generator else 0, inspector=i) for i in range(1, seeds + 1))
 
 
-def to_confirm(asked: Mapping[int, Asked], records: Mapping[int, Record], goals: tuple[Objective, ...], *, top: int) -> list[tuple[int, str]]:
-    """Lists (trial, reason) of what is to be confirmed: the baselines first, then the front from the best of the first objective on."""
-    chosen: list[tuple[int, str]] = []
-    first = goals[0]
+def to_confirm(asked: Mapping[int, Asked], records: Mapping[int, Record], goals: tuple[Objective, ...], *, top: int) -> list[Repeat]:
+    """Lists what is to be confirmed: the baselines first, then the front from the best of the first objective on, then its twins.
+
+    Each leader has a twin, even one that equals a baseline: it costs nothing, its inspectors being there, and the number of confirmations is fixed.
+    """
     done = [number for number in sorted(records) if records[number].state == "complete" and asked[number].move != "confirm"]
+    baselines = [number for number in done if asked[number].move == "baseline"]
+    # By the score that the verdict weighs: a baseline has no distance and costs no generator, whatever the first objective is.
+    headline = headline_score({goal.score: goal.direction for goal in goals})
+    weighed = next((goal for goal in goals if goal.score == headline), Objective(score=headline, direction="maximize"))
     best: dict[str, int] = {}
-    for number in done:
-        if asked[number].move == "baseline":
-            kind = str(asked[number].params["inspector.kind"])
-            if kind not in best or _first(records[number], first) < _first(records[best[kind]], first):
-                best[kind] = number
-    for kind, number in best.items():
-        chosen.append((number, f"the best {kind} on real images alone"))
+    for number in baselines:
+        kind = str(asked[number].params["inspector.kind"])
+        if kind not in best or _first(records[number], weighed) < _first(records[best[kind]], weighed):
+            best[kind] = number
+    chosen = [Repeat(parent=number, params=asked[number].params, why=f"the best {kind} on real images alone") for kind, number in best.items()]
     values: dict[int, Value] = {}
     for number in done:
-        if asked[number].move != "baseline" and (found := objective_values(records[number], goals)) is not None:
+        if number not in baselines and (found := objective_values(records[number], goals)) is not None:
             values[number] = found
     level = ranks(values, goals)
-    order = sorted(values, key=lambda number: (level[number], _first(records[number], first), number))
-    for number in order[:top]:
-        chosen.append((number, "on the front of the search" if level[number] == 0 else "next behind the front of the search"))
-    return chosen
+    leaders = sorted(values, key=lambda number: (level[number], _first(records[number], goals[0]), number))[:top]
+    for number in leaders:
+        why = "on the front of the search" if level[number] == 0 else "next behind the front of the search"
+        chosen.append(Repeat(parent=number, params=asked[number].params, why=why))
+    twins = [Repeat(parent=number, params={"baseline": TWIN, **inspector_of(asked[number].params)}, why=TWIN_WHY) for number in leaders]
+    return chosen + twins
+
+
+def inspector_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Keeps an inspector's settings."""
+    return {name: value for name, value in params.items() if name.startswith("inspector.")}
 
 
 def _first(record: Record, goal: Objective) -> float:

@@ -201,7 +201,7 @@ def refresh(ledger: Ledger) -> None:
 
 def _header(study: Study, plan: Plan, ledger: Ledger, means: Means, where: str) -> Header:
     confirm = study.search.confirm
-    confirmations = len(study.inspectors) + confirm.top if confirm.top else 0
+    confirmations = len(study.inspectors) + 2 * confirm.top if confirm.top else 0
     data = f"{study.data.dataset}, {study.data.size_px} px, {study.data.images_per_class} training images a class"
     facts = {"data": data, "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
     return Header(

@@ -12,7 +12,7 @@ from typing import Any
 
 from reports.records import Asked, Record
 from search.budget import StageCost, measured, spent
-from search.confirm import fresh_units, to_confirm
+from search.confirm import fresh_units, inspector_of, to_confirm
 from search.fronts import Value, objective_values, ranks, sign
 from search.recipes import paper_params, try_params
 from search.study import Study
@@ -174,11 +174,14 @@ def _confirm(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Recor
     if any(number not in records for number in asked if asked[number].move != "confirm"):
         return "wait"
     units = fresh_units(settings.seeds, retrain_generator=settings.retrain_generator)
-    confirmed = {other.parent for other in asked.values() if other.move == "confirm"}
-    left = [pair for pair in to_confirm(asked, records, plan.study.objectives, top=settings.top) if pair[0] not in confirmed]
-    for number, why in left:
-        reason = f"trial {number}, {why}, with fresh seeds on the test split"
-        move = Move(kind="confirm", reason=reason, parent=number, fixed=asked[number].params, units=units, judge=True)
+    confirmed = {(other.parent, other.params.get("baseline")) for other in asked.values() if other.move == "confirm"}
+    left = [repeat for repeat in to_confirm(asked, records, plan.study.objectives, top=settings.top) if repeat.name not in confirmed]
+    training = [inspector_of(other.params) for number, other in asked.items() if number not in records and "baseline" in other.params]
+    for repeat in left:
+        if "baseline" in repeat.params and inspector_of(repeat.params) in training:
+            continue  # Two that are the same inspector would both train it.
+        reason = f"trial {repeat.parent}, {repeat.why}, with fresh seeds on the test split"
+        move = Move(kind="confirm", reason=reason, parent=repeat.parent, fixed=repeat.params, units=units, judge=True)
         if is_free(move):
             return move
     return "wait" if left else "finished"

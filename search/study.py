@@ -50,7 +50,7 @@ class ConfirmSettings:
     """The end of a study: the best trials and the baselines again, with fresh seeds, on the test split."""
 
     top: int = 3
-    """Trials of the front that are confirmed, beside the best baseline of each inspector; 0 confirms none."""
+    """Trials of the front that are confirmed, each with its own inspector on real images alone, beside the best baselines; 0 confirms none."""
     seeds: int = 3
     """Replicates of each."""
     retrain_generator: bool = False
@@ -80,12 +80,15 @@ class SearchSettings:
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
 
     def __post_init__(self) -> None:
+        problems = []
         if self.trials < 1:
-            raise SettingsError(f"trials: {self.trials} is fewer than 1")
+            problems.append(f"trials: {self.trials} is fewer than 1")
         if not self.marks or not all(0 < mark < math.inf for mark in self.marks) or len(set(self.marks)) != len(self.marks):
-            raise SettingsError("marks: expected different numbers above 0, in kimg, for example [5, 20]")
+            problems.append("marks: expected different numbers above 0, in kimg, for example [5, 20]")
         if len(set(self.baselines)) != len(self.baselines) or self.baselines[:1] != ("plain",):
-            raise SettingsError("baselines: expected plain first, then any of oversample, undersample, augment, each once")
+            problems.append("baselines: expected plain first, then any of oversample, undersample, augment, each once")
+        if problems:
+            raise SettingsError("\n".join(problems))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

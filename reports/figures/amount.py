@@ -22,7 +22,7 @@ class Info(NamedTuple):
 
 def info(run: Run) -> Info | None:
     """Places every trial; real-only ones stand at zero."""
-    score = headline_score(run)
+    score = headline_score(run.objectives)
     points: list[Point] = []
     joined: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for trial in run.complete():

@@ -63,7 +63,7 @@ def test_killed_at_every_point_in_turn(tmp_path: Path, undisturbed: dict[int, An
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trial", [0, 1, 5, 8, 11, 12, 15])
+@pytest.mark.parametrize("trial", [0, 1, 5, 8, 11, 12, 15, 17])
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_once(tmp_path: Path, undisturbed: dict[int, Any], point: str, trial: int) -> None:
     """Each point in baselines, explored, promoted, reused and confirmed trials."""
@@ -103,7 +103,7 @@ def test_two_workers_killed_on_ray(tmp_path: Path, ray_folder: Path, point: str)
     if not in_worker:
         last = drive(tmp_path, *options, ray_folder=ray_folder)
         assert last.returncode == 0, last.stderr
-    assert len(story(tmp_path)) == 16
+    assert len(story(tmp_path)) == 18
     assert_once(tmp_path)
 
 

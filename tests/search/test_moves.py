@@ -123,18 +123,51 @@ def test_confirmation_waits_for_all_and_takes_fresh_seeds() -> None:
     play.take(accuracy=0.95, kid=0.9, end=False)
     assert play.next() == "wait"
     play.end(7, 0.95, 0.9)
-    moves = [play.take() for _ in range(4)]
-    assert [move.kind for move in moves] == ["confirm"] * 4 and all(move.judge for move in moves)
-    assert [move.parent for move in moves] == [0, 1, 7, 6], "the best baseline of each inspector, then the front by the first objective"
+    moves = [play.take() for _ in range(6)]
+    assert [move.kind for move in moves] == ["confirm"] * 6 and all(move.judge for move in moves)
+    assert [move.parent for move in moves[:4]] == [0, 1, 7, 6], "the best baseline of each inspector, then the front by the first objective"
     assert all(unit.inspector > 0 for move in moves for unit in move.units)
     assert len({move.units for move in moves}) == 1, "units are paired"
     assert play.next() == "finished"
 
 
+def test_a_leader_is_held_against_its_own_inspector_without_synthetic_images() -> None:
+    play = Play(trials=8, top=2)
+    for number in range(8):
+        play.take(accuracy=0.1 * number, kid=0.5)
+    play.asked[7] = replace(play.asked[7], params={**play.asked[7].params, "inspector.small.lr": 3e-3})
+    moves = [play.take() for _ in range(4)] + [play.take(end=False)]
+    assert [move.parent for move in moves] == [0, 1, 7, 6, 7]
+    assert moves[4].fixed == {"baseline": "same inspector", "inspector.kind": "small", "inspector.small.lr": 3e-3}
+    assert moves[4].judge and moves[4].units == moves[2].units
+    assert play.take().parent == 6
+    assert play.next() == "finished"
+
+
+def test_two_that_are_one_inspector_are_not_trained_at_once() -> None:
+    play = Play(trials=8, top=2)
+    for number in range(8):
+        play.take(accuracy=0.1 * number, kid=0.5)
+    moves = [play.take() for _ in range(4)] + [play.take(end=False)]
+    assert moves[4].fixed["inspector.kind"] == "small" and play.next() == "wait", "the other twin is the same inspector"
+    play.end(len(play.asked) - 1)
+    assert play.take().fixed == moves[4].fixed and play.next() == "finished"
+
+
+def test_the_best_baseline_is_the_best_by_the_score_of_the_verdict() -> None:
+    play = Play(trials=6, top=1)
+    study = replace(play.study, objectives=(GOALS[1], GOALS[0]))
+    play.plan = replace(play.plan, study=study, baselines=baseline_params(study.space, ("plain", "augment")))
+    for number in range(6):
+        play.take(accuracy=0.2 * number)
+    moves = [play.take() for _ in range(2)]
+    assert [move.parent for move in moves] == [2, 3], "a baseline has no distance, and the later ones are more accurate"
+
+
 def test_only_confirmations_read_the_test_split() -> None:
     play = Play()
-    moves = [play.take() for _ in range(16)]
-    assert [move.judge for move in moves] == [False] * 12 + [True] * 4
+    moves = [play.take() for _ in range(18)]
+    assert [move.judge for move in moves] == [False] * 12 + [True] * 6
 
 
 def test_a_busy_confirmation_makes_way_for_another() -> None:

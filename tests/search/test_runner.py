@@ -37,6 +37,9 @@ search: {trials: 4, marks: [2], baselines: [plain], confirm: {top: 1, seeds: 2}}
 resources: {precision: fp32}
 """
 
+ALL = 4 + 1 + 1 + 1
+"""Trials of the study: the search, and the confirmations of its baseline, of its leader, and of the leader's inspector without synthetic images."""
+
 Running = Callable[..., int]
 
 
@@ -96,10 +99,10 @@ def test_a_study_leaves_what_it_promises(running: Running) -> None:
     assert environment["objectives"] == {"val_accuracy": "maximize", "val_kid_random": "minimize"}
     saved = load_study(run / "study.yaml")
     assert saved.resolved is not None and saved.resolved.fingerprint == environment["fingerprint"]
-    assert [asked.move for asked, _ in records()] == ["baseline", "explore", "explore", "explore", "confirm", "confirm"]
-    assert told.reason.startswith("done.") and told.header.planned == 6
+    assert [asked.move for asked, _ in records()] == ["baseline", "explore", "explore", "explore", "confirm", "confirm", "confirm"]
+    assert told.reason.startswith("done.") and told.header.planned == ALL
     judged = [asked.trial for asked, record in records() if record is not None and record.scores["test_accuracy"] is not None]
-    assert judged == [4, 5], "the test split was read for confirmations alone"
+    assert judged == [4, 5, 6], "the test split was read for confirmations alone"
 
 
 def test_backgrounds_are_drawn_where_a_family_needs_them(running: Running) -> None:
@@ -117,7 +120,7 @@ def test_running_again_continues_and_ends(running: Running) -> None:
     told = Told()
     assert running(observer=told) == OK
     assert {path: path.stat().st_mtime_ns for path in Path("runs/small/trials").rglob("record.json")} == before
-    assert len(told.header.finished) == 6
+    assert len(told.header.finished) == ALL
 
 
 def test_a_changed_study_is_refused_by_name_and_may_only_grow(running: Running) -> None:
@@ -126,7 +129,7 @@ def test_a_changed_study_is_refused_by_name_and_may_only_grow(running: Running) 
         running("data.size_px=64")
     with pytest.raises(StudyError, match=r"search\.trials: 4 -> 6(.|\n)*--extend"):
         running("search.trials=6")
-    assert len(records()) == 6
+    assert len(records()) == ALL
     assert running("search.trials=6", extend=True) == OK
     assert sum(asked.move != "confirm" for asked, _ in records()) == 6
     assert all(record is not None for _, record in records())
@@ -136,7 +139,7 @@ def test_fresh_sets_the_earlier_run_aside(running: Running) -> None:
     assert running() == OK
     assert running(fresh=True) == OK
     aside = [path for path in Path("runs").iterdir() if path.name != "small"]
-    assert len(aside) == 1 and len(records(aside[0])) == len(records()) == 6
+    assert len(aside) == 1 and len(records(aside[0])) == len(records()) == ALL
 
 
 def test_other_images_than_the_run_began_with_are_refused(running: Running) -> None:
@@ -158,7 +161,7 @@ def test_a_second_driver_is_refused_and_disturbs_nothing(running: Running) -> No
     held = Lease(Path("runs/small"))
     with pytest.raises(RunError, match="is driving this run already"):
         running(fresh=True)
-    assert len(records()) == 6
+    assert len(records()) == ALL
     held.release()
 
 
@@ -172,7 +175,7 @@ def test_an_overtaken_driver_stops_in_the_middle(running: Running) -> None:
         running(observer=Told(overtake))
     assert [record is not None for _, record in records()] == [True, True, False]
     assert running() == OK
-    assert [record.state for _, record in records() if record] == ["complete"] * 6
+    assert [record.state for _, record in records() if record] == ["complete"] * ALL
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,7 @@ def test_a_full_store_stops_the_study_and_loses_nothing(running: Running, monkey
     assert [record is not None for _, record in records()] == [True, True, False], "the trial is not failed, but run again"
     full.clear()
     assert running() == OK
-    assert [record.state for _, record in records() if record] == ["complete"] * 6
+    assert [record.state for _, record in records() if record] == ["complete"] * ALL
 
 
 def test_trials_that_diverge_do_not_stop_a_study(running: Running) -> None:
@@ -229,7 +232,7 @@ def test_a_report_is_refreshed_meanwhile(running: Running, monkeypatch: pytest.M
     monkeypatch.setattr("search.refresh.PAUSE_S", 0.01)
     monkeypatch.setenv("FAKE_PAUSE_S", "0.2")
     assert running() == OK
-    assert seen[-1] == 6 and len(set(seen)) > 1
+    assert seen[-1] == ALL and len(set(seen)) > 1
 
 
 def test_refreshing_takes_a_twentieth_of_the_time() -> None:
