@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -80,7 +80,8 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
                 "  Put them back as they were, or start another run: --name NAME keeps both, --fresh begins this one anew."
             )
         weights = study.scores.inception_weights or before.inception_weights
-        resolve_extractor(before.extractor, weights, expected_hash=before.weights_hash)
+        found = resolve_extractor(before.extractor, weights, expected_hash=before.weights_hash)
+        study = replace(study, resolved=replace(before, inception_weights=found.weights_path))
         ledger.keep(lambda: _write(study))
         return study
     extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)

@@ -256,7 +256,9 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
         )
         raise StudyError(f"{saved.run_folder}: the study file was changed since this run began:\n" + "\n".join(lines) + f"\n{cure}")
     resources = replace(now.resources, precision=saved.resources.precision)
-    return replace(saved, data=now.data, search=replace(saved.search, trials=now.search.trials), resources=resources, storage=now.storage)
+    scores = replace(saved.scores, inception_weights=now.scores.inception_weights)
+    search = replace(saved.search, trials=now.search.trials)
+    return replace(saved, data=now.data, scores=scores, search=search, resources=resources, storage=now.storage)
 
 
 def _settled(saved: Study, now: Study) -> Study:

@@ -23,6 +23,7 @@ from search.runner import run_study
 from search.study import StudyError
 from search.study_file import load_study, parse_study
 from trainables.errors import StoreError
+from trainables.scores.extractors import Resolved as Extractor
 
 STUDY = """
 study: small
@@ -133,6 +134,17 @@ def test_a_changed_study_is_refused_by_name_and_may_only_grow(running: Running) 
     assert running("search.trials=6", extend=True) == OK
     assert sum(asked.move != "confirm" for asked, _ in records()) == 6
     assert all(record is not None for _, record in records())
+
+
+def test_weights_that_moved_are_read_where_they_are_now(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(wanted: str, path: str | None, **conditions: Any) -> Extractor:
+        return Extractor("random", path, None)
+
+    monkeypatch.setattr("trainables.scores.extractors.resolve_extractor", resolve)
+    assert running("scores.inception_weights=here.pth") == OK
+    assert running("scores.inception_weights=there.pth") == OK
+    resolved = load_study(Path("runs/small/study.yaml")).resolved
+    assert resolved is not None and resolved.inception_weights == "there.pth"
 
 
 def test_fresh_sets_the_earlier_run_aside(running: Running) -> None:

@@ -234,6 +234,7 @@ def test_a_data_set_may_move_and_an_extractor_may_not() -> None:
     assert continue_study(saved, now).data.path == "moved"
     with pytest.raises(StudyError, match=r"scores.extractor: inspector -> random"):
         continue_study(*saved_and("scores.extractor=random"))
+    assert continue_study(*saved_and("scores.inception_weights=moved.pth")).scores.inception_weights == "moved.pth"
     # Whatever was decided at the start stays decided.
     assert continue_study(*saved_and("resources.precision=auto", "scores.extractor=inspector")).resolved == RESOLVED
 
