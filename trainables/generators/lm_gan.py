@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trainables.generators.layers import initialise, one_hot
+from trainables.generators.layers import initialise, initialise_critic, one_hot
 from trainables.generators.losses import trunk_slope
 from trainables.generators.model import adam, check_limits
 from trainables.generators.wgan_gp import WganGp
@@ -161,11 +161,11 @@ class LmGan(WganGp):
     generator: MappedGenerator
 
     def build(self) -> tuple[nn.Module, nn.Module]:
-        """Makes both networks: N(0, 0.02), the mapping by He, so that eight layers neither fade nor blow up w."""
+        """Makes both networks: N(0, 0.02), but the critic and the mapping by He: eight layers must neither fade nor blow up w."""
         shape = {"size_px": self.size_px, "channels": self.channels, "num_classes": self.num_classes}
         generator, critic = MappedGenerator(self.config, **shape), FiveLayerCritic(self.config, **shape)
         initialise(generator)
-        initialise(critic)
+        initialise_critic(critic)
         for layer in generator.mapping:
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, a=0.2)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from trainables.generators.layers import DownStack, UpStack, initialise
+from trainables.generators.layers import DownStack, UpStack, initialise, initialise_critic
 from trainables.generators.losses import gradient_penalty
 from trainables.generators.model import LatentModel, adam, check_limits, to_signed
 
@@ -58,7 +58,7 @@ class WganGp(LatentModel):
         generator = UpStack(latent_dim=self.config.latent_dim, width=self.config.width, **shape)
         critic = DownStack(width=self.config.width, norm=False, **shape)
         initialise(generator)
-        initialise(critic)
+        initialise_critic(critic)
         return generator, critic
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
