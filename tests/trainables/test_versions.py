@@ -7,6 +7,7 @@ message, a clearer line), only take the new hash over from the failure's message
 import ast
 import hashlib
 import importlib
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,26 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 STAGES = {
-    "trainables.datasets.procedural": (3, ["datasets/procedural.py"], "255635eab633"),
-    "trainables.datasets.packs": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "e927b79f1d81"),
-    "trainables.datasets.splits": (1, ["datasets/splits.py"], "f42e4895a134"),
-    "trainables.datasets.backgrounds": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "698e2ddcbf03"),
-    "trainables.inspectors.stage": (1, ["inspectors/stage.py", "inspectors/training.py", "inspectors/classifiers.py"], "69af682403b4"),
-    "trainables.scores.extractors": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
-    "trainables.scores.samples": (1, ["scores/samples.py"], "16d27ed301bd"),
+    "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
+    "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "e927b79f1d81"),
+    "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
+    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "698e2ddcbf03"),
+    "generators.loop:LOOP_VERSION": (1, [f"generators/{name}.py" for name in ("loop", "stage", "model", "layers", "losses")], "d295a73dbc26"),
+    "generators.dcgan:Dcgan.VERSION": (1, ["generators/dcgan.py"], "84601ebcac67"),
+    "generators.wgan_gp:WganGp.VERSION": (2, ["generators/wgan_gp.py"], "6cf5aa04f299"),
+    "generators.lm_gan:LmGan.VERSION": (2, ["generators/lm_gan.py", "generators/wgan_gp.py"], "17aaafff414c"),
+    "generators.pe_gan:PeGan.VERSION": (2, ["generators/pe_gan.py"], "8fd32798422f"),
+    "synthesis:VERSION": (1, ["synthesis.py"], "12529d63c495"),
+    "inspectors.stage:VERSION": (1, ["inspectors/stage.py", "inspectors/training.py", "datasets/augmentation.py"], "4f084dba83ed"),
+    "inspectors.classifiers:Classifier.VERSION": (1, ["inspectors/classifiers.py"], "7b62cd9b7148"),
+    "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
+    "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),
+    "scores.samples:VERSION": (1, ["scores/samples.py"], "16d27ed301bd"),
 }
-"""Module that holds the VERSION -> the version, the files below `trainables/` that decide the numbers, and their hash."""
+"""Where below `trainables` a VERSION stands -> the version, the files that decide the numbers, and their hash.
+
+What the generator families share is bound to the loop's version, which is in the key of each of them.
+"""
 
 SKIPPED = {"type_params", "type_comment", "type_ignores", "kind", "ctx", "returns", "annotation"}
 """Parts of a syntax tree that decide nothing, or that not every Python has."""
@@ -46,10 +58,31 @@ def hash_of(files: list[str]) -> str:
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:12]
 
 
-@pytest.mark.parametrize("module", STAGES)
-def test_code_and_version_belong_together(module: str) -> None:
-    version, files, expected = STAGES[module]
-    assert (importlib.import_module(module).VERSION, hash_of(files)) == (version, expected)
+def versions_in(file: Path) -> list[str]:
+    """Lists the versions that a file states, as `STAGES` names them."""
+    module = ".".join(file.relative_to(ROOT / "trainables").with_suffix("").parts)
+    found = []
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for owner, body in [("", tree.body), *((f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef))]:
+        for node in body:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) and node.value else []
+            found += [f"{module}:{owner}{name.id}" for name in targets if isinstance(name, ast.Name) and name.id.endswith("VERSION")]
+    return found
+
+
+@pytest.mark.parametrize("place", STAGES)
+def test_code_and_version_belong_together(place: str) -> None:
+    version, files, expected = STAGES[place]
+    module, _, attribute = place.partition(":")
+    assert (attrgetter(attribute)(importlib.import_module(f"trainables.{module}")), hash_of(files)) == (version, expected)
+
+
+def test_every_version_and_every_stage_is_bound() -> None:
+    files = sorted((ROOT / "trainables").rglob("*.py"))
+    assert sorted(place for file in files for place in versions_in(file)) == sorted(STAGES)
+    bound = {ROOT / "trainables" / name for _, names, _ in STAGES.values() for name in names}
+    keyed = {file for file in files if "stage_key(" in file.read_text(encoding="utf-8")} - {ROOT / "trainables" / "store.py"}
+    assert keyed <= bound
 
 
 def test_the_hash_follows_code_and_not_its_looks() -> None:

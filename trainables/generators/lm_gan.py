@@ -153,7 +153,7 @@ class FiveLayerCritic(nn.Module):
 class LmGan(WganGp):
     """WGAN-GP training of the mapped generator."""
 
-    VERSION = 1
+    VERSION = 2
     Config = LmGanConfig
     sizes_px = (32, 64, 128, 256)
     config: LmGanConfig  # type: ignore[assignment]

@@ -154,7 +154,7 @@ class PeGan(GeneratorModel):
     needs_backgrounds = True
     class_modes = ("conditional",)
     sizes_px = (32, 64, 128, 256)
-    VERSION = 1
+    VERSION = 2
     Config = PeGanConfig
     config: PeGanConfig
     critic: TwoHeadedCritic

@@ -47,7 +47,7 @@ class WganGpConfig:
 class WganGp(LatentModel):
     """Wasserstein distance with a gradient penalty; one step is one critic step, and every `n_critic`-th also moves the generator."""
 
-    VERSION = 1
+    VERSION = 2
     Config: ClassVar[type[Any]] = WganGpConfig
     config: WganGpConfig
     critic: DownStack
