@@ -25,6 +25,9 @@ class Document:
         while path:
             if path in self._lines:
                 return self._lines[path]
+            # A section that only an override names has a place below itself.
+            if (below := next((line for name, line in self._lines.items() if name.startswith(f"{path}.")), None)) is not None:
+                return below
             path = re.sub(r"(\[\d+\]|(^|\.)[^.\[\]]*)$", "", path)
         return self.name
 

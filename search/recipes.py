@@ -6,6 +6,7 @@ from typing import Any
 from search.study import Study, StudyError
 from spaces.space import Space, flatten
 from trainables.datasets import DATASETS
+from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
 from trainables.inspectors import INSPECTORS
@@ -104,7 +105,7 @@ def try_params(study: Study) -> list[dict[str, Any]]:
 
 def problems(study: Study) -> list[tuple[str, str]]:
     """Says what in a study does not fit the families, inspectors and data sets there are: (dotted name, text). Imports torch."""
-    found = _data_problems(study)
+    found = data_problems(study.data)
     for family in study.families:
         model = pick(GENERATORS, family, "generator family")
         if model.needs_backgrounds and study.data.backgrounds == "none":
@@ -145,8 +146,8 @@ def validate(study: Study) -> None:
         raise StudyError("\n".join(f"{name}: {text}" for name, text in found))
 
 
-def _data_problems(study: Study) -> list[tuple[str, str]]:
-    data = study.data
+def data_problems(data: DataSettings) -> list[tuple[str, str]]:
+    """Says what in the data section does not fit the data sets there are: (dotted name, text)."""
     if data.dataset not in DATASETS:
         try:
             pick(DATASETS, data.dataset, "data set")

@@ -56,8 +56,10 @@ def load_study(path: str | Path, sets: Sequence[str] = (), *, thorough: bool = F
     except FileNotFoundError as error:
         cure = "`tundish init FOLDER` writes one for a folder of images; `tundish preset list` lists ready ones."
         raise StudyError(f"{path}: no such study file.\n  {cure}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: cannot be read ({error})") from error
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: not a text file (UTF-8), so not a study file.") from error
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror or error}).") from error
     return parse_study(text, str(path), sets, thorough=thorough)
 
 
@@ -81,6 +83,8 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     scores, search = settings["scores"] or ScoreSettings(), settings["search"] or SearchSettings()
     space = _space(plain.get("space"), search.marks, settings["data"], problems)
     objectives = _objectives(plain.get("objectives"), scores, problems)
+    if settings["data"] is not None:
+        problems += recipes.data_problems(settings["data"])
     if space is not None:
         for i, point in enumerate(search.tries):
             problems += [(f"search.try[{i}].{key}" if key else f"search.try[{i}]", text) for key, text in point_problems(space, point)]

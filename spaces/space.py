@@ -210,7 +210,15 @@ def _hint(name: str, known: Mapping[str, Domain]) -> str:
     if inner:
         return f"it is a group of settings: {', '.join(inner)}"
     groups = {other[:i] for other in known for i, letter in enumerate(other) if letter == "."}
-    if near := difflib.get_close_matches(name, [*known, *groups], n=1, cutoff=0.75):
+    last = name.rpartition(".")[2]
+    # Neighbours look alike by what they share; only the last word tells whether one of them was meant.
+    likely = [
+        other
+        for other in [*known, *groups]
+        if not name.startswith(f"{other}.")
+        and (_beside(other) != _beside(name) or difflib.SequenceMatcher(None, other.rpartition(".")[2], last).ratio() >= 0.6)
+    ]
+    if near := difflib.get_close_matches(name, likely, n=1, cutoff=0.75):
         return f"did you mean {near[0]}?"
     around = _beside(name)
     while around and not any(other.startswith(around) for other in known):

@@ -49,12 +49,17 @@ def from_plain(cls: type[T], plain: Mapping[str, Any], *, where: str = "") -> T:
             problems.append(str(error))
     needed = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]  # type: ignore[arg-type]
     problems += [f"{where}.{name}: missing" if where else f"{name}: missing" for name in needed if name not in plain]
+    made: T | None = None
+    if all(name in values for name in needed):
+        # With defaults in the place of what could not be read, so that ranges are complained about in the same breath.
+        try:
+            made = cls(**values)
+        except SettingsError as error:
+            problems += [f"{where}: {line}" if where else line for line in str(error).splitlines()]
     if problems:
         raise SettingsError("\n".join(problems))
-    try:
-        return cls(**values)
-    except SettingsError as error:
-        raise SettingsError(f"{where}: {error}" if where else str(error)) from error
+    assert made is not None
+    return made
 
 
 def _hints(cls: type) -> dict[str, Any]:
@@ -98,6 +103,8 @@ def _convert(hint: Any, value: Any, dotted: str) -> Any:
 def _name(hint: Any) -> str:
     """Says a type as a person would."""
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+    if typing.get_origin(hint) is tuple:
+        return f"a list, each {_name(typing.get_args(hint)[0])}"
     if typing.get_origin(hint) is typing.Literal:
         return ", ".join(map(str, typing.get_args(hint)))
     return names.get(hint) or str(getattr(hint, "__name__", hint))

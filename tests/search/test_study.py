@@ -104,6 +104,7 @@ search:
     said = complaints(text)
     expected = [
         "s.yaml:3: dta: no such section; did you mean data?",
+        "s.yaml:5: data.size_px: 48 is not 16, 32, 64, 128 or 256",
         "s.yaml:6: data.images_per_clas: no such setting; did you mean images_per_class?",
         "s.yaml:19: search.trials: 'many' is not a whole number",
         "s.yaml:20: search.tri: no such setting; did you mean try?",
@@ -129,6 +130,38 @@ def test_ranges_are_checked_when_types_are_right() -> None:
     assert complaints("study: s\nresources:\n\n  workers: 0")[0].startswith("s.yaml:4: resources.workers: 0 is fewer than 1")
     assert complaints("study: s\nsearch:\n  trials: 3\nspace: {inspector.kind: fcn}") == [
         "s.yaml:3: search.trials: 3 leaves nothing to search: the baselines alone are 4"
+    ]
+
+
+def test_every_range_is_told_at_once() -> None:
+    text = """\
+study: s
+data:
+  dataset: procedual
+  size_px: 48
+  val_fraction: 2
+  channels: 2
+  procedural:
+    per_class: -4
+search:
+  trials: 0
+  marks: 5
+  baselines: [augment]
+"""
+    assert complaints(text) == [
+        "s.yaml:6: data.channels: 2 is not one of 1, 3",
+        "s.yaml:8: data.procedural.per_class: -4 is fewer than 1",
+        "s.yaml:4: data.size_px: 48 is not 16, 32, 64, 128 or 256",
+        "s.yaml:5: data.val_fraction: 2.0 is not between 0 and 0.9",
+        "s.yaml:2: data: val_fraction + test_fraction: more than 0.9, so that next to nothing is left to train on",
+        "s.yaml:11: search.marks: 5 is not a list, each a number",
+        "s.yaml:10: search.trials: 0 is fewer than 1",
+        "s.yaml:12: search.baselines: expected plain first, then any of oversample, undersample, augment, each once",
+    ]
+    assert complaints("study: s\ndata:\n  dataset: procedual\nsed: 1") == [
+        "s.yaml:4: sed: no such section; did you mean seed?",
+        "s.yaml:3: data.dataset: no data set is called 'procedual'; did you mean 'procedural'? "
+        "there are image_folder, magnetic_tiles, neu_cls, procedural",
     ]
 
 
@@ -182,6 +215,7 @@ def test_overrides_replace_and_complain_by_name() -> None:
     point = study.space.defaults()
     assert (point["generator.dcgan.g_lr"], point["synthesis.fraction"]) == (2e-4, 0.25)
     assert complaints(SMALL, "search.trials=x") == ["--set search.trials=x: search.trials: 'x' is not a whole number"]
+    assert complaints(SMALL, "serch.trials=3") == ["--set serch.trials=3: serch: no such section; did you mean search?"]
     assert complaints(SMALL, "trials") == ["--set trials: expected a.b=value, for example --set search.trials=20"]
     assert complaints(SMALL, "seed.x=1") == ["--set seed.x=1: seed is 3 in s.yaml and has no parts"]
 

@@ -115,8 +115,10 @@ def test_nested_and_dotted_names_narrow_alike() -> None:
 
 def test_narrowing_reports_every_problem() -> None:
     with pytest.raises(SpaceError) as caught:
-        SPACE.narrow({"generator": {"familly": "dcgan", "dcgam": {"g_lr": 1}, "dcgan": {"g_lr": [1.0], "width": {"low": 2}}}, "sythesis": 3})
+        dcgan = {"g_lr": [1.0], "width": {"low": 2}, "nope": 1}
+        SPACE.narrow({"generator": {"familly": "dcgan", "dcgam": {"g_lr": 1}, "dcgan": dcgan}, "sythesis": 3})
     said = dict(caught.value.problems)
+    assert said["generator.dcgan.nope"].startswith("no such setting; under generator.dcgan there are ")
     assert said["generator.familly"] == "no such setting; did you mean generator.family?"
     assert said["generator.dcgam"] == "no such setting; did you mean generator.dcgan?"
     assert said["generator.dcgan.g_lr"] == "1 is outside of 5e-05 to 0.001"
