@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
-    "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "e927b79f1d81"),
+    "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
-    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "698e2ddcbf03"),
-    "generators.loop:LOOP_VERSION": (1, [f"generators/{name}.py" for name in ("loop", "stage", "model", "layers", "losses")], "d295a73dbc26"),
+    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "67f445b717e8"),
+    "generators.loop:LOOP_VERSION": (1, [f"generators/{name}.py" for name in ("loop", "stage", "model", "layers", "losses")], "3e8465bd7131"),
     "generators.dcgan:Dcgan.VERSION": (1, ["generators/dcgan.py"], "84601ebcac67"),
     "generators.wgan_gp:WganGp.VERSION": (2, ["generators/wgan_gp.py"], "6cf5aa04f299"),
     "generators.lm_gan:LmGan.VERSION": (2, ["generators/lm_gan.py", "generators/wgan_gp.py"], "17aaafff414c"),

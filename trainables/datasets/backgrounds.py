@@ -1,6 +1,5 @@
 """Defect-free images for families that turn a clean surface into a defective one: the data set's own, a folder's, or mined from training pictures."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from trainables.datasets.groups import THUMBNAIL_PX, near_copies
 from trainables.datasets.listing import Listing, Picture, Sample, existing_folder, load_listing
-from trainables.datasets.packs import Pack
+from trainables.datasets.packs import Pack, content_hash
 from trainables.datasets.pictures import fit, is_image, pixel_hash, read_picture, thumbnail
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.splits import Split
@@ -57,7 +56,7 @@ def backgrounds(pack: Pack, split: Split, settings: DataSettings, store: Store) 
         raise DatasetError(f"data.backgrounds: none, but an image-to-image family starts from defect-free images.\n{CURE}")
     if settings.backgrounds == "folder" and settings.backgrounds_path is not None:
         outside = sorted(file for file in existing_folder(settings.backgrounds_path, "data.backgrounds_path").rglob("*") if is_image(file))
-    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in outside]
+    contents = [content_hash(file) for file in outside]
     key = stage_key("backgrounds", version=VERSION, settings={"backgrounds": settings.backgrounds, "outside": contents}, inputs=[pack.key, split.key])
     entry = store.lookup("backgrounds", key)
     if entry is None:
@@ -87,7 +86,7 @@ def _folder(pack: Pack, split: Split, settings: DataSettings, outside: list[Path
     """Takes whole defect-free images: those of a folder, less any that shows a held-out picture, or the training split's own."""
     if settings.backgrounds_path is None:
         return pack.images[split.backgrounds], pack.groups[split.backgrounds], 0
-    pictures = [read_picture(file) for file in outside]
+    pictures = _read_all(outside)
     if not pictures:
         return np.empty((0, *pack.images.shape[1:]), np.uint8), np.empty(0, np.int64), 0
     held_out = np.setdiff1d(np.arange(len(pack.labels)), training_side(pack, split))
@@ -97,6 +96,23 @@ def _folder(pack: Pack, split: Split, settings: DataSettings, outside: list[Path
     images = [fit(pictures[i], settings.size_px, settings.channels) for i in kept]
     numbers = int(pack.groups.max()) + 1 + np.array(kept, dtype=np.int64)
     return np.stack(images) if images else np.empty((0, *pack.images.shape[1:]), np.uint8), numbers, len(leaks)
+
+
+def _read_all(files: list[Path]) -> list[npt.NDArray[np.uint8]]:
+    """Reads the pictures of a folder.
+
+    Raises:
+        DatasetError: some cannot be read; names all of them.
+    """
+    pictures, failures = [], []
+    for file in files:
+        try:
+            pictures.append(read_picture(file))
+        except DatasetError as error:
+            failures.append(f"  {error}")
+    if failures:
+        raise DatasetError("\n".join(["data.backgrounds_path: cannot be used as it is:", *failures, "  Mend these images, or take them away."]))
+    return pictures
 
 
 def _thumbnails(pictures: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:

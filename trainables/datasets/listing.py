@@ -1,5 +1,7 @@
 """What a data set holds before any pixel is read: samples, classes and what a loader found wrong. Loaders make it; the survey reads it."""
 
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,12 +147,14 @@ def existing_folder(path: str, setting: str) -> Path:
         raise DatasetError(f"{setting}: {folder} does not exist.\n  Expected a folder; the nearest one that exists is {parent}.")
     if not folder.is_dir():
         raise DatasetError(f"{setting}: {folder} is a file.\n  Expected a folder of images; give the folder that holds it: {folder.parent}")
-    try:
-        next(folder.iterdir(), None)
-    except OSError as error:
-        raise DatasetError(
-            f"{setting}: {folder} cannot be read ({error.strerror}).\n  Give yourself the right to read it: chmod u+rx {folder}"
-        ) from error
+    # Searching for files skips folders that cannot be read, as if they were empty: a class would be lost without a word.
+    closed: list[OSError] = []
+    for _ in os.walk(folder, onerror=closed.append):
+        pass
+    if closed:
+        named = ", ".join(str(error.filename) for error in closed[:EXAMPLES]) + (" and others" if len(closed) > EXAMPLES else "")
+        cure = f"Give yourself the right to read it: chmod -R u+rX {shlex.quote(str(folder))}"
+        raise DatasetError(f"{setting}: {named} cannot be read ({closed[0].strerror}).\n  {cure}")
     return folder
 
 

@@ -66,12 +66,17 @@ def fingerprint(settings: DataSettings, listing: Listing | None = None) -> str:
         return digest.hexdigest()[:32]
     for sample in listing.samples:
         files = [file for file in (sample.file, sample.mask) if file is not None]
-        story = [sample.name, sample.cls, sample.group, sample.published, sample.boxes, [_content(file) for file in files]]
+        story = [sample.name, sample.cls, sample.group, sample.published, sample.boxes, [content_hash(file) for file in files]]
         digest.update(json.dumps(story).encode())
     return digest.hexdigest()[:32]
 
 
-def _content(file: Path) -> str:
+def content_hash(file: Path) -> str:
+    """Hashes a file.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -115,8 +120,12 @@ def pack_dataset(settings: DataSettings, store: Store) -> tuple[str, Pack]:
     Raises:
         DatasetError: the data set has errors.
     """
-    found = fingerprint(settings)
-    return found, open_pack(settings, found, store)
+    listing = load_listing(settings)
+    found = fingerprint(settings, listing)
+    pack = open_pack(settings, found, store)
+    # The store may have had the pack, of the same images in a folder that was laid out better.
+    refuse(listing.problems, settings.path or settings.dataset)
+    return found, pack
 
 
 def _build(settings: DataSettings, wanted: str, key: str, store: Store) -> Entry:

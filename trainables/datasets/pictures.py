@@ -39,7 +39,9 @@ def _open(path: Path) -> Image.Image:
             image.load()
             return image.copy()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not an image, or a damaged one" if isinstance(error, Image.UnidentifiedImageError) else str(error) or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = "not an image, or a damaged one"
         raise DatasetError(f"{path}: cannot be read ({reason})") from error
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from trainables.datasets.listing import DEFECT_FREE, EXAMPLES, Problem, Severity
-from trainables.datasets.settings import DataSettings
+from trainables.datasets.settings import SIZES_PX, DataSettings
 from trainables.datasets.survey import Survey
 from trainables.errors import DatasetError
 
@@ -75,7 +75,7 @@ def _classes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
         yield Problem(severity="error", what="one class only, an inspector needs at least two", where=tuple(names), cure=cure)
     images = {name: int((of_class == name).sum()) for name in names}
     pictures = {name: len(np.unique(found.groups[of_class == name])) for name in names}
-    poor = [f"{name}: {images[name]} images of {pictures[name]} different pictures" for name in names if pictures[name] < LEAST]
+    poor = [f"{name}: {_count(images[name], pictures[name])}" for name in names if pictures[name] < LEAST]
     yield from _problem(
         "error",
         f"classes with fewer than {LEAST} different pictures",
@@ -90,6 +90,12 @@ def _classes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
         yield Problem(severity="note", what=f"unequal classes: {images[most]} of {most}, {images[rare]} of {rare}", cure=cure)
 
 
+def _count(images: int, pictures: int) -> str:
+    """Says how many images a class has, and how many of them differ."""
+    said = "1 image" if images == 1 else f"{images} images"
+    return said if pictures == images else f"{said} that show {'one picture' if pictures == 1 else f'{pictures} different pictures'}"
+
+
 def _sizes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     """Pictures smaller than the training size, of mixed sizes, or far from square."""
     if len(found.sizes) == 0 or found.listing.root is None:
@@ -102,13 +108,9 @@ def _sizes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
 
     yield from _problem(
         "error",
-        f"images less than half as large as the training size of {wanted} px",
-        with_size(short * 2 < wanted),
-        "Choose a smaller data.size_px, or remove them.",
-    )
-    upscaled = "They are enlarged, and blurred by it. Choose a smaller data.size_px."
-    yield from _problem(
-        "warning", f"images smaller than the training size of {wanted} px", with_size((short * 2 >= wanted) & (short < wanted)), upscaled
+        f"images smaller than the training size of {wanted} px",
+        with_size(short < wanted),
+        "Enlarged, they would be blurred, and blur would tell classes apart. " + _smaller(int(short.min())),
     )
     kinds = np.unique(found.sizes, axis=0)
     if len(kinds) > 1:
@@ -120,6 +122,12 @@ def _sizes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     yield from _problem(
         "note", "images far from square, squeezed", with_size(ratio > SQUEEZED), "`tundish data crop` cuts squares at their own scale."
     )
+
+
+def _smaller(least: int) -> str:
+    """Words what to do with pictures whose shorter side is `least` pixels."""
+    fitting = [size for size in SIZES_PX if size <= least]
+    return f"Choose data.size_px: {max(fitting)} (`--size {max(fitting)}` of init and check), or remove them." if fitting else "Remove them."
 
 
 def _colour(found: Survey, settings: DataSettings) -> Iterator[Problem]:

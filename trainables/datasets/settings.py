@@ -5,6 +5,9 @@ from typing import Literal
 
 from trainables.errors import SettingsError
 
+SIZES_PX = (16, 32, 64, 128, 256)
+"""Sides that images can be trained at."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProceduralSettings:
@@ -16,6 +19,16 @@ class ProceduralSettings:
     """Defect-free images."""
     seed: int = 0
     """Seed of the surfaces; it is not the study's, so that studies share them."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.per_class < 1:
+            problems.append(f"per_class: {self.per_class} is fewer than 1")
+        for name in ("defect_free", "seed"):
+            if getattr(self, name) < 0:
+                problems.append(f"{name}: {getattr(self, name)} is negative")
+        if problems:
+            raise SettingsError("\n".join(problems))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +67,7 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.size_px not in (16, 32, 64, 128, 256):
+        if self.size_px not in SIZES_PX:
             problems.append(f"size_px: {self.size_px} is not 16, 32, 64, 128 or 256")
         if isinstance(self.images_per_class, int) and self.images_per_class < 2:
             problems.append(f"images_per_class: {self.images_per_class} is fewer than 2")
@@ -64,4 +77,4 @@ class DataSettings:
         if self.val_fraction + self.test_fraction > 0.9:
             problems.append("val_fraction + test_fraction: more than 0.9, so that next to nothing is left to train on")
         if problems:
-            raise SettingsError("; ".join(problems))
+            raise SettingsError("\n".join(problems))

@@ -1,5 +1,6 @@
 """Checking: every problem at once, and a run refuses errors."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,8 @@ def test_every_unreadable_file_is_told_at_once(tmp_path: Path) -> None:
 
 def test_classes_that_are_too_few_or_too_small(tmp_path: Path) -> None:
     assert whats(fill(tmp_path / "one", {"dent": 12}))["one class only, an inspector needs at least two"] == "error"
+    poor = {problem.what: problem.where for problem in check(settings_for(fill(tmp_path / "poor", {"dent": 12, "rust": 1})))}
+    assert poor["classes with fewer than 3 different pictures"] == ("rust: 1 image",)
     found = whats(fill(tmp_path / "few", {"dent": 40, "rust": 1, "chip": 5}))
     assert found["classes with fewer than 3 different pictures"] == "error"
     assert found["classes with fewer than 10 images"] == "warning"
@@ -78,10 +81,31 @@ def test_sizes(tmp_path: Path) -> None:
     for name, shape in (("tiny", (15, 15)), ("small", (20, 20)), ("long", (40, 90))):
         Image.fromarray(np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8)).save(root / "dent" / f"{name}.png")
     found = whats(root)
-    assert found["images less than half as large as the training size of 32 px"] == "error"
-    assert found["images smaller than the training size of 32 px"] == "warning"
+    assert found["images smaller than the training size of 32 px"] == "error"
     assert found["mixed sizes: 4 of them, 15 to 90 px wide and 15 to 40 px high"] == "warning"
     assert found["images far from square, squeezed"] == "note"
+
+
+def test_a_class_that_cannot_be_read_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = fill(tmp_path / "my images", {"dent": 12, "rust": 12, "chip": 12})
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith("chip"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(DatasetError, match=r"data\.path: .*my images/chip cannot be read(.|\n)*chmod -R u\+rX '.*my images'"):
+        check(settings_for(root))
+
+
+def test_an_empty_class_is_refused_though_its_images_are_packed(tmp_path: Path) -> None:
+    root, store = fill(tmp_path / "images", {"dent": 12, "rust": 12}), Store(tmp_path / "store")
+    pack_dataset(settings_for(root), store)
+    (root / "chip").mkdir()
+    with pytest.raises(DatasetError, match=r"classes without an image\n.*images/chip"):
+        pack_dataset(settings_for(root), store)
 
 
 def test_copies(tmp_path: Path) -> None:
