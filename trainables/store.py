@@ -4,6 +4,7 @@ Publishing writes `<stage>/<key>/<attempt>/...` and then the small `<stage>/<key
 hashes. Readers see only what `done.json` names, so neither a rename nor a lock is needed, on a disk or on an object store.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -111,11 +112,30 @@ class Store:
         text = self.read_path("format.json")
         if text is None:
             self._write("format.json", json.dumps({"format": FORMAT}).encode())
-        elif (found := json.loads(text)["format"]) > FORMAT:
+            return
+        found = self._parse("format.json", text).get("format")
+        if not isinstance(found, int):
+            cure = "If this is a store, delete that file and run again; if not, name another folder: storage.store in the study file."
+            raise StoreError(f"{self.root}/format.json: says no store format.\n  {cure}")
+        if found > FORMAT:
             raise StoreError(
                 f"{self.root}: written by a newer Tundish (store format {found}; this one reads up to {FORMAT}).\n"
                 "  Update Tundish, or name another folder: storage.store in the study file."
             )
+
+    def _parse(self, path: str, text: bytes) -> dict[str, Any]:
+        """Reads a JSON object of the store's own.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        try:
+            plain = json.loads(text)
+        except ValueError:
+            plain = None
+        if not isinstance(plain, dict):
+            raise StoreError(f"{self.root}/{path}: damaged.\n  Delete this file and run again: what it named will be made anew.")
+        return plain
 
     def read_path(self, path: str) -> bytes | None:
         """Reads a file by its path below the root; None where there is none."""
@@ -151,7 +171,7 @@ class Store:
         text = self.read_path(f"{stage}/{key}/done.json")
         if text is None:
             return None
-        done = json.loads(text)
+        done = self._parse(f"{stage}/{key}/done.json", text)
         return Entry(store=self, stage=stage, key=key, attempt=done["attempt"], files=done["files"], info=done["info"])
 
     def publish(self, stage: str, key: str, files: Mapping[str, bytes], info: Mapping[str, Any] | None = None) -> Entry:
@@ -163,12 +183,18 @@ class Store:
         if (entry := self.lookup(stage, key)) is not None:
             return entry
         attempt = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:8]}"
-        for name, data in files.items():
-            self._write(f"{stage}/{key}/{attempt}/{name}", data)
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         known = dict(info or {})
         done = {"attempt": attempt, "files": hashes, "info": known}
-        self._write(f"{stage}/{key}/done.json", json.dumps(done, sort_keys=True).encode())
+        try:
+            for name, data in files.items():
+                self._write(f"{stage}/{key}/{attempt}/{name}", data)
+            self._write(f"{stage}/{key}/done.json", json.dumps(done, sort_keys=True).encode())
+        except StoreError:
+            # On a full disk every file of an attempt that nobody will ever name is in the way of the next one.
+            with contextlib.suppress(OSError):
+                self.filesystem.delete_dir(f"{stage}/{key}/{attempt}")
+            raise
         return Entry(store=self, stage=stage, key=key, attempt=attempt, files=hashes, info=known)
 
     def keys(self, stage: str) -> list[str]:

@@ -62,6 +62,7 @@ def test_half_written_results_are_invisible(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     assert store.lookup("pool", "k") is None
     assert store.keys("pool") == []
+    assert not list((tmp_path / "pool").rglob("first")), "what nobody will name makes room"
     store.publish("pool", "k", {"first": b"1", "second": b"2"})
     assert store.keys("pool") == ["k"]
 
@@ -77,6 +78,21 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "format.json").write_text(json.dumps({"format": FORMAT + 1}))
     with pytest.raises(StoreError, match=r"newer Tundish(.|\n)*storage\.store"):
         Store(tmp_path)
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    for text, message in (("", r"damaged(.|\n)*Delete this file"), ('{"format": "two"}', "says no store format"), ("[]", "damaged")):
+        (tmp_path / "format.json").write_text(text)
+        with pytest.raises(StoreError, match=rf"format\.json: {message}"):
+            Store(tmp_path)
+
+
+def test_a_damaged_publication_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish("pool", "k", {"a": b"1"})
+    (tmp_path / "pool" / "k" / "done.json").write_bytes(b"\0\0")
+    with pytest.raises(StoreError, match=r"pool/k/done\.json: damaged"):
+        store.lookup("pool", "k")
 
 
 def test_a_full_disk_is_one_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
