@@ -7,7 +7,6 @@ it help, what is the trade-off, what do the pictures look like, how did the sear
 import functools
 import json
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -23,7 +22,7 @@ from reports.figures.amount import fraction
 from reports.figures.pareto_front import front_trials
 from reports.figures.style import Plot, looks
 from reports.gallery import backgrounds, sheets, thumbnails
-from reports.records import trial_folder
+from reports.records import derived, trial_folder, write_whole
 from reports.run import EXTRACTOR_WORDS, Run, Trial, is_distance, label, read_run, show
 from reports.verdict import Verdict, headline_score, points, verdict
 

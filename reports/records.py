@@ -32,11 +32,13 @@
     notes           sentences that every reader must see, such as that a published split leaks
 """
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -108,18 +110,40 @@ class Record:
 R = TypeVar("R", Asked, Record)
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Writes a file aside and renames it, so that a reader finds all of it or nothing; flushed to disk first."""
+def write_whole(path: Path, data: bytes, *, flush: bool = False) -> None:
+    """Writes a file aside and renames it, so that a reader finds all of it or nothing; with `flush`, it is on the disk before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(data, file, sort_keys=True, allow_nan=False)
+        with aside.open("wb") as file:
+            file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def derived(path: Path) -> Iterator[None]:
+    """Guards the writing of a file that is made from the records, and can be made anew.
+
+    Raises:
+        RecordError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        cure = "Free some space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Make the folder writable"
+        raise RecordError(
+            f"{path}: cannot be written ({error.strerror or error}). Every finished trial is kept.\n  {cure}, then: tundish report {path.parent}"
+        ) from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes a JSON file whole, flushed to the disk first."""
+    write_whole(path, json.dumps(data, sort_keys=True, allow_nan=False).encode(), flush=True)
 
 
 def write_record(folder: Path, record: Asked | Record) -> None:

@@ -5,8 +5,8 @@ trial met it, `steps.parquet` one for each sign of life of a running stage.
 """
 
 import functools
+import io
 import json
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reports.records import trial_folder
+from reports.records import derived, trial_folder, write_whole
 from reports.run import Run, Trial, read_run
 
 TRIALS = {
@@ -156,10 +156,8 @@ def _column(values: list[Any], kind: pa.DataType | None) -> pa.Array:
 
 def _publish(path: Path, table: pa.Table) -> Path:
     """Writes aside and renames, so that a reader finds all of a table or the one before."""
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        pq.write_table(table, aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    with derived(path):
+        write_whole(path, out.getvalue())
     return path

@@ -76,7 +76,7 @@ class Asker:
         self._observer = observer
         self._clock = clock
         self._index = Index(ledger.run, name=plan.study.name, goals=plan.study.objectives, space=plan.study.space)
-        self._index.sync(ledger.asked, ledger.records)
+        ledger.keep(lambda: self._index.sync(ledger.asked, ledger.records))
         self._model = Model(plan.study)
         for number in sorted(ledger.asked):
             self._model.add(ledger.asked[number])
@@ -129,9 +129,9 @@ class Asker:
         asked, self._held = self._held, None
         self._ledger.ask(asked)
         if asked.trial == len(self._ledger.asked) - 1:
-            self._index.ask(asked)
+            self._ledger.keep(lambda: self._index.ask(asked))
         else:  # The folder of an earlier trial was moved away, and its number is asked again: Optuna's numbers only grow.
-            self._index.sync(self._ledger.asked, self._ledger.records)
+            self._ledger.keep(lambda: self._index.sync(self._ledger.asked, self._ledger.records))
         self._model.add(asked)
         return asked
 
@@ -180,7 +180,7 @@ class Asker:
         )
         self._running.pop(number, None)
         self._note_trained(number, record)
-        self._index.tell(asked, record)
+        self._ledger.keep(lambda: self._index.tell(asked, record))
         self._model.tell(record)
         if self._observer is not None:
             self._observer.finished(asked, record)

@@ -5,6 +5,7 @@ when its heartbeat is older than `EXPIRES_S`. Every take-over raises the epoch, 
 """
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -101,9 +102,10 @@ class Lease:
         try:
             self._write()
         except OSError as error:
-            raise RunError(
-                f"{run}: cannot be written ({error.strerror or error}).\n  Make room there, or name another folder: storage.runs."
-            ) from error
+            with contextlib.suppress(OSError):
+                run.rmdir()
+            cure = "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Make it writable"
+            raise RunError(f"{run}: cannot be written ({error.strerror or error}).\n  {cure}, or name another folder: storage.runs.") from error
         self._beat = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._beat.start()
 
@@ -146,13 +148,20 @@ class Lease:
             what = f"taken over by process {now.pid} on {now.host}" if now else "lease.json is gone, so the folder was moved or removed"
             raise RunError(f"{self._run}: {what}; this driver stops.\n  Look with `tundish status {self._run}`.")
 
-    def release(self) -> None:
-        """Ends the lease, so that the next driver need not wait; a driver that was overtaken leaves it alone."""
+    def release(self, *, forget: bool = False) -> None:
+        """Ends the lease, so that the next driver need not wait; a driver that was overtaken leaves it alone.
+
+        Args:
+            forget: True takes the file away too, of a run that never began.
+        """
         self._ended.set()
         self._beat.join()
         if self.is_mine():
             with contextlib.suppress(OSError):
-                self._write(released=True)
+                if forget:
+                    (self._run / "lease.json").unlink(missing_ok=True)
+                else:
+                    self._write(released=True)
         self._lost = True
 
 

@@ -3,19 +3,21 @@
 Called by the asker alone while a run is driven. Everything is read from the folder at the start, and each write asks the lease first.
 """
 
+import contextlib
 import errno
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.records import Asked, Record, read_record, trial_folder, trial_numbers, write_json, write_record
+from reports.records import Asked, Record, read_record, trial_folder, trial_numbers, write_json, write_record, write_whole
 from search.lease import Lease, RunError
 
 STOP_FILE = "stop.json"
+PREPARED = ("study.yaml", "environment.json", "backgrounds.webp")
+"""What lies in the folder before the first trial; `study.yaml` comes last and makes a run one that was begun."""
 LOST_WORKERS = 3
 """A trial that has lost its worker this often, without a lost node, is failed."""
 
@@ -107,9 +109,9 @@ class Ledger:
         with self._writing():
             if (before := read_record(folder, Record)) is None:
                 if samples is not None:
-                    (folder / "samples.webp").write_bytes(samples)
+                    write_whole(folder / "samples.webp", samples)
                 if error is not None:
-                    (folder / "error.txt").write_text(error, encoding="utf-8")
+                    write_whole(folder / "error.txt", error.encode())
                 write_record(folder, record)
         self.records[record.trial] = before or record
         return self.records[record.trial]
@@ -127,7 +129,18 @@ class Ledger:
         """Gives the run back."""
         self.lease.release()
 
-    @contextmanager
+    def withdraw(self) -> None:
+        """Gives back a run that never began, and takes what was prepared for it away."""
+        if self.asked or not self.lease.is_mine():
+            self.close()
+            return
+        for name in PREPARED:
+            (self.run / name).unlink(missing_ok=True)
+        self.lease.release(forget=True)
+        with contextlib.suppress(OSError):
+            self.run.rmdir()
+
+    @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         self.lease.check()
         try:
@@ -146,9 +159,7 @@ def request_stop(run: Path) -> None:
 
 
 def _count(folder: Path, attempts: Attempts) -> None:
-    aside = folder / "attempts.json.part"
-    aside.write_text(json.dumps(asdict(attempts)), encoding="utf-8")
-    aside.replace(folder / "attempts.json")
+    write_whole(folder / "attempts.json", json.dumps(asdict(attempts)).encode())
 
 
 def _mend_lines(path: Path) -> None:

@@ -6,6 +6,7 @@ the runner.
 
 import importlib.metadata
 import io
+import json
 import platform
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from PIL import Image
 
-from reports.records import write_json
+from reports.records import write_json, write_whole
 from search.lease import Lease
 from search.ledger import Ledger
 from search.recipes import validate
@@ -82,6 +83,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
         weights = study.scores.inception_weights or before.inception_weights
         found = resolve_extractor(before.extractor, weights, expected_hash=before.weights_hash)
         study = replace(study, resolved=replace(before, inception_weights=found.weights_path))
+        _note_growth(study, ledger)
         ledger.keep(lambda: _write(study))
         return study
     extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)
@@ -102,10 +104,19 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     return resolved
 
 
+def _note_growth(study: Study, ledger: Ledger) -> None:
+    """Keeps `environment.json` true where `search.trials` has grown."""
+    path = study.run_folder / "environment.json"
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if isinstance(known, dict) and known.get("trials") != study.search.trials:
+        ledger.keep(lambda: write_json(path, {**known, "trials": study.search.trials}))
+
+
 def _write(study: Study) -> None:
-    aside = study.run_folder / "study.yaml.part"
-    aside.write_text(study.to_yaml(), encoding="utf-8")
-    aside.replace(study.run_folder / "study.yaml")
+    write_whole(study.run_folder / "study.yaml", study.to_yaml().encode())
 
 
 def _data_facts(study: Study, pack: Any, store: Store, ledger: Ledger) -> dict[str, Any]:
@@ -120,7 +131,7 @@ def _data_facts(study: Study, pack: Any, store: Store, ledger: Ledger) -> dict[s
     if any(pick(GENERATORS, family, "generator family").needs_backgrounds for family in study.families):
         found = backgrounds(pack, parts, study.data, store)
         sheet = _sheet(found.images[:SHEET_TILES])
-        ledger.keep(lambda: (study.run_folder / "backgrounds.webp").write_bytes(sheet))
+        ledger.keep(lambda: write_whole(study.run_folder / "backgrounds.webp", sheet))
         facts["backgrounds"] = {"origin": found.origin, "count": len(found.images), "columns": SHEET_COLUMNS, "tile_px": study.data.size_px}
     return facts
 

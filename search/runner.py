@@ -19,14 +19,20 @@ def run_study(
     """
     validate(study)
     store = Store(study.storage.store)
-    study = begun(study, fresh=fresh, extend=extend) or study
+    continued = begun(study, fresh=fresh, extend=extend)
+    study = continued or study
     ledger = Ledger(study.run_folder)
+    resolved = False
     try:
         means, where = _means(study, inline=inline, function=function)
         study = resolve(study, store, Place(device=means.device, bf16=detect().bf16), ledger, command=command)
+        resolved = True
         return drive(study, store, ledger, means, observer=observer, command=command, inline=inline, where=where)
     finally:
-        ledger.close()
+        if resolved or continued is not None:
+            ledger.close()
+        else:
+            ledger.withdraw()
         if not inline:
             from cluster.connect import disconnect
 

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from reports.records import Asked, Record, RecordError, trial_folder
+from reports.records import Asked, Record, RecordError, trial_folder, write_whole
 from search import ledger as ledger_module
 from search.lease import RunError
 from search.ledger import Attempts, Ledger, request_stop
@@ -41,6 +41,16 @@ def test_what_was_written_is_found_again(ledger: Ledger) -> None:
     assert again.records[1].scores == {"val_accuracy": 0.5}
     assert again.lease.epoch == ledger.lease.epoch + 1
     again.close()
+
+
+def test_a_run_that_never_began_leaves_nothing(ledger: Ledger) -> None:
+    write_whole(ledger.run / "environment.json", b"{}")
+    ledger.withdraw()
+    assert not ledger.run.exists()
+    begun = Ledger(ledger.run)
+    begun.ask(asked(0))
+    begun.withdraw()
+    assert trial_folder(ledger.run, 0).is_dir() and (ledger.run / "lease.json").exists()
 
 
 def test_a_folder_that_was_moved_away_is_asked_again(ledger: Ledger) -> None:

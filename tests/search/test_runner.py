@@ -15,14 +15,14 @@ import pytest
 from fake_study import Silent
 from PIL import Image
 
-from reports.records import Asked, Record, read_record, trial_folder, trial_numbers, write_json
+from reports.records import Asked, Record, RecordError, read_record, trial_folder, trial_numbers, write_json
 from search.driver import FAILED, INTERRUPTED, OK
 from search.lease import Lease, RunError
 from search.ledger import request_stop
 from search.runner import run_study
 from search.study import StudyError
 from search.study_file import load_study, parse_study
-from trainables.errors import StoreError
+from trainables.errors import DatasetError, StoreError
 from trainables.scores.extractors import Resolved as Extractor
 
 STUDY = """
@@ -133,6 +133,7 @@ def test_a_changed_study_is_refused_by_name_and_may_only_grow(running: Running) 
     assert len(records()) == ALL
     assert running("search.trials=6", extend=True) == OK
     assert sum(asked.move != "confirm" for asked, _ in records()) == 6
+    assert json.loads(Path("runs/small/environment.json").read_text(encoding="utf-8"))["trials"] == 6
     assert all(record is not None for _, record in records())
 
 
@@ -223,6 +224,27 @@ def test_a_full_store_stops_the_study_and_loses_nothing(running: Running, monkey
     full.clear()
     assert running() == OK
     assert [record.state for _, record in records() if record] == ["complete"] * ALL
+
+
+def test_a_study_that_is_refused_leaves_no_run(running: Running) -> None:
+    with pytest.raises(DatasetError, match="images_per_class"):
+        running("data.images_per_class=500")
+    assert list(Path("runs").iterdir()) == []
+    assert running() == OK
+    with pytest.raises(DatasetError, match="images_per_class"):
+        running("study=other", "data.images_per_class=500")
+    assert len(records()) == ALL, "a run that was begun stays as it is"
+
+
+def test_a_disk_too_full_for_the_report_keeps_the_trials(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("reports.page.write_whole", full)
+    with pytest.raises(RecordError, match=r"report\.html: cannot be written \(No space left(.|\n)*tundish report runs/small"):
+        running()
+    assert [record.state for _, record in records() if record] == ["complete"] * ALL
+    monkeypatch.undo()
 
 
 def test_trials_that_diverge_do_not_stop_a_study(running: Running) -> None:
