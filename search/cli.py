@@ -4,6 +4,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage or a study that cannot be run, 3 a dat
 """
 
 import difflib
+import errno
 import importlib.resources
 import json
 import os
@@ -34,6 +35,16 @@ ERRORS = {
     "cluster.connect.ClusterError": FAILED,
     "search.lease.RunError": FAILED,
 }
+
+
+REFUSALS = {
+    errno.ENOSPC: "Free some space there and run the same command again.",
+    errno.EDQUOT: "Free some space there and run the same command again.",
+    errno.EACCES: "Give yourself the right to read and write there, or name another place.",
+    errno.EPERM: "Give yourself the right to read and write there, or name another place.",
+    errno.EROFS: "It cannot be written at all; name another place.",
+}
+"""What an operating system may refuse -> the cure."""
 
 
 class Ordered(click.Group):
@@ -102,6 +113,8 @@ def init(path: Path, output: Path, force: bool, **options: Any) -> None:
 
     if output.exists() and not force:
         raise click.UsageError(f"{output} exists. Give --force to overwrite it, or --output FILE for another.")
+    if not output.absolute().parent.is_dir():
+        raise click.UsageError(f"{output}: there is no folder {output.parent} to write it into. Make it, or give --output FILE for another.")
     settings = _data_settings(path, **options)
     _check(settings)
     output.write_text(study_text(settings, name=_name_of(path), file=str(output)), encoding="utf-8")
@@ -148,7 +161,7 @@ def runs(folder: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("run_")
+@click.argument("run_", metavar="RUN")
 def stop(run_: str) -> None:
     """Ask a running study to save and stop."""
     import time
@@ -166,7 +179,7 @@ def stop(run_: str) -> None:
 
 
 @cli.command()
-@click.argument("run_")
+@click.argument("run_", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def status(run_: str, as_json: bool) -> None:
     """Say where a run stands, from its files alone."""
@@ -181,7 +194,7 @@ def status(run_: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("run_")
+@click.argument("run_", metavar="RUN")
 def report(run_: str) -> None:
     """Write the report and the Parquet files of a run anew."""
     from reports.page import write_report
@@ -428,6 +441,14 @@ def main() -> NoReturn:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:
+        # What the machine refuses is no mistake of ours; anything else is.
+        cure = REFUSALS.get(error.errno or 0)
+        if cure is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        click.secho(f"error: {where}{error.strerror}.\n  {cure}", fg="red", err=True)
         sys.exit(FAILED)
     except Exception as error:
         lineage = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]

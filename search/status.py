@@ -79,7 +79,12 @@ def summarize(folder: Path) -> dict[str, Any]:
         "state": "running" if alive else _ended(run),
         "driver": {"pid": driver.pid, "host": driver.host} if driver is not None and alive else None,
         "planned": run.wanted,
-        "trials": {state: states.count(state) for state in ("complete", "pruned", "failed", "running")},
+        "trials": {
+            **{state: states.count(state) for state in ("complete", "pruned", "failed")},
+            "running": states.count("running") if alive else 0,
+            # Nobody is at work on these; they are run again when the study continues.
+            "unfinished": 0 if alive else states.count("running"),
+        },
         "confirmations": sum(trial.state == "complete" for trial in run.trials if not trial.searched),
         "objectives": dict(run.objectives),
         "best": _leader(now.best, score),

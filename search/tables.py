@@ -68,7 +68,8 @@ def show_status(found: Mapping[str, Any]) -> None:
     driver = found["driver"]
     click.echo(f"{found['run']}: {found['state']}" + (f" (process {driver['pid']} on {driver['host']})" if driver else ""))
     counts = ", ".join(f"{count} {state}" for state, count in found["trials"].items() if count)
-    click.echo(f"trials    {counts or 'none yet'} of {found['planned'] or '?'}, and {found['confirmations']} confirmations")
+    confirmations = f", and {found['confirmations']} confirmations" if found["confirmations"] else ""
+    click.echo(f"trials    {counts or 'none yet'} of {found['planned'] or '?'}{confirmations}")
     for label in ("best", "baseline"):
         if (leader := found[label]) is not None:
             click.echo(f"{label:<9} {leader['score']} {leader['value']:.3f} (#{leader['trial']} {leader['what']}), on validation, one seed")

@@ -160,11 +160,11 @@ def test_status_says_where_a_run_stands(run: Path) -> None:
     for name in ("welds", "runs/welds", str(run)):
         done = CliRunner().invoke(cli.cli, ["status", name])
         assert done.exit_code == 0, done.output
-        assert "interrupted" in done.output and "2 complete, 1 running of 12, and 0 confirmations" in done.output
+        assert "interrupted" in done.output and "2 complete, 1 unfinished of 12\n" in done.output
         assert "val_accuracy 0.700 (#1 dcgan 2 kimg, balanced, fcn)" in done.output
         assert "val_accuracy 0.600 (#0 real only (plain) + fcn)" in done.output
     plain = json.loads(CliRunner().invoke(cli.cli, ["status", "welds", "--json"]).output)
-    assert plain["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "running": 1}
+    assert plain["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "running": 0, "unfinished": 1}
     assert plain["best"]["trial"] == 1 and plain["gain"] == pytest.approx(0.1) and plain["driver"] is None
 
 
