@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -217,8 +217,10 @@ def _pool(
 ) -> Generator[Progress, None, dict[str, Chosen]]:
     """Draws and filters the synthetic images of each defect class."""
     recipe = bench.recipe
-    assert recipe.synthesis is not None
-    part = recipe.synthesis
+    assert recipe.generator is not None and recipe.synthesis is not None
+    family, _ = resolve(recipe.generator)
+    # What changes no image must change no key: the pool, and all that follows from it, is then found.
+    part = recipe.synthesis if family.truncates else replace(recipe.synthesis, truncation=1.0)
     counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))])
     judged, filter_key = None, ""
     if part.filter == "confidence":

@@ -99,6 +99,8 @@ def test_image_to_image_families_start_from_defect_free_images(tmp_path: Path) -
     part = GeneratorPart(family="pe_gan", kimg=0.032, settings={"base_width": 4, "batch": 8, "n_res_blocks": 3})
     scores = run(run_trial(recipe(generator=part), Store(tmp_path)))
     assert scores.values["val_kid_inspector"] is not None
+    without_latent = recipe(generator=part, synthesis=SynthesisPart(amount=Amount(kind="per_class", value=6), truncation=0.7))
+    assert all(use.reused for use in run(run_trial(without_latent, Store(tmp_path))).stages), "there is no latent to truncate"
     with pytest.raises(DatasetError, match="backgrounds"):
         data = DataSettings(**{name: getattr(DATA, name) for name in ("size_px", "procedural", "defect_free")})
         run(run_trial(recipe(generator=part, data=data), Store(tmp_path)))

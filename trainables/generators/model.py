@@ -66,6 +66,8 @@ class GeneratorModel(ABC):
     """What it makes: images."""
     needs_backgrounds: ClassVar[bool] = False
     """True for families that turn defect-free images into defects."""
+    truncates: ClassVar[bool] = False
+    """Whether a truncation changes what is drawn: true of families that start from a latent."""
     class_modes: ClassVar[tuple[str, ...]] = ("per_class", "conditional")
     """How it may serve several classes: a model each, or one that is told the class."""
     sizes_px: ClassVar[tuple[int, ...]] = (16, 32, 64, 128, 256)
@@ -243,6 +245,8 @@ class GeneratorModel(ABC):
 
 class LatentModel(GeneratorModel):
     """A family whose generator maps a latent (B, latent_dim) and a label (B,) to images."""
+
+    truncates = True
 
     def latent(self, count: int, random: torch.Generator) -> Tensor:
         """Draws latents N(0, 1), float32 (count, latent_dim)."""
