@@ -90,7 +90,8 @@ class Store:
     """
 
     def __init__(self, root: str | Path, *, filesystem: fs.FileSystem | None = None) -> None:
-        self.root = str(root)
+        # file:///a/folder is that folder: written aside and renamed, so that a killed writer leaves nothing torn.
+        self.root = fs.FileSystem.from_uri(str(root))[1] if str(root).startswith("file://") else str(root)
         self.local_root: Path | None = None
         if filesystem is not None:
             self.filesystem = fs.SubTreeFileSystem(self.root, filesystem)

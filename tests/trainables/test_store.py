@@ -127,3 +127,10 @@ def test_scratch_comes_and_goes(tmp_path: Path) -> None:
     store.drop_scratch("k")
     store.drop_scratch("k")
     assert store.read_scratch("k") is None
+
+
+def test_a_file_address_is_the_folder_it_names(tmp_path: Path) -> None:
+    Store(f"file://{tmp_path}/store").publish("stage", "key", {"a.txt": b"a"})
+    assert Store(f"file://{tmp_path}/store").local_root == tmp_path / "store"
+    entry = Store(tmp_path / "store").lookup("stage", "key")
+    assert entry is not None and entry.local_path("a.txt") == tmp_path / "store" / "stage" / "key" / entry.attempt / "a.txt"
