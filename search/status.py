@@ -90,9 +90,7 @@ def summarize(folder: Path) -> dict[str, Any]:
         "best": _leader(now.best, score),
         "baseline": _leader(now.baseline, score),
         "gain": now.gain,
-        "failures": [
-            f"#{t.number} {t.record.failure}: {t.record.message or ''}".rstrip(": ") for t in run.trials if t.record and t.record.state == "failed"
-        ],
+        "failures": [_failure(trial) for trial in run.trials if trial.record is not None and trial.record.state == "failed"],
         "report": str(folder / "report.html") if (folder / "report.html").exists() else None,
     }
 
