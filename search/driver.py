@@ -1,5 +1,6 @@
 """Drives the trials of a prepared study until none is left or something asks to stop. Called by the runner."""
 
+import json
 import os
 import signal
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
@@ -202,8 +204,7 @@ def refresh(ledger: Ledger) -> None:
 def _header(study: Study, plan: Plan, ledger: Ledger, means: Means, where: str) -> Header:
     confirm = study.search.confirm
     confirmations = len(study.inspectors) + 2 * confirm.top if confirm.top else 0
-    data = f"{study.data.dataset}, {study.data.size_px} px, {study.data.images_per_class} training images a class"
-    facts = {"data": data, "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
+    facts = {"data": _data(study, ledger.run), "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
     return Header(
         study=study.name,
         run=str(ledger.run),
@@ -213,6 +214,20 @@ def _header(study: Study, plan: Plan, ledger: Ledger, means: Means, where: str) 
         facts=facts,
         finished=[(ledger.asked[number], record) for number, record in sorted(ledger.records.items())],
     )
+
+
+def _data(study: Study, run: Path) -> str:
+    """Says what is trained and validated on, in images of the rarest to the commonest class."""
+    said = f"{study.data.dataset}, {study.data.size_px} px"
+    environment = run / "environment.json"
+    if not environment.exists():
+        return said
+    counts = json.loads(environment.read_text(encoding="utf-8")).get("split_counts", {}).values()
+    each = []
+    for part, name in (("train", "training"), ("val", "validation"), ("test", "test")):
+        numbers = sorted({count[part] for count in counts})
+        each += [f"{numbers[0]} to {numbers[-1]} {name}" if len(numbers) > 1 else f"{numbers[0]} {name}"] if numbers else []
+    return f"{said}; images of a class: {', '.join(each)}" if each else said
 
 
 def _verdict(ledger: Ledger, stop: Stop, problem: Exception | None, command: str) -> str:

@@ -102,6 +102,7 @@ def test_a_study_leaves_what_it_promises(running: Running) -> None:
     assert saved.resolved is not None and saved.resolved.fingerprint == environment["fingerprint"]
     assert [asked.move for asked, _ in records()] == ["baseline", "explore", "explore", "explore", "confirm", "confirm", "confirm"]
     assert told.reason.startswith("done.") and told.header.planned == ALL
+    assert told.header.facts["data"] == "procedural, 32 px; images of a class: 4 to 8 training, 1 to 2 validation, 1 to 2 test"
     judged = [asked.trial for asked, record in records() if record is not None and record.scores["test_accuracy"] is not None]
     assert judged == [4, 5, 6], "the test split was read for confirmations alone"
 
