@@ -211,13 +211,8 @@ def _hint(name: str, known: Mapping[str, Domain]) -> str:
         return f"it is a group of settings: {', '.join(inner)}"
     groups = {other[:i] for other in known for i, letter in enumerate(other) if letter == "."}
     last = name.rpartition(".")[2]
-    # Neighbours look alike by what they share; only the last word tells whether one of them was meant.
-    likely = [
-        other
-        for other in [*known, *groups]
-        if not name.startswith(f"{other}.")
-        and (_beside(other) != _beside(name) or difflib.SequenceMatcher(None, other.rpartition(".")[2], last).ratio() >= 0.6)
-    ]
+    # Long names look alike by what they share; only the last word tells whether one of them was meant.
+    likely = [other for other in [*known, *groups] if difflib.SequenceMatcher(None, other.rpartition(".")[2], last).ratio() >= 0.6]
     if near := difflib.get_close_matches(name, likely, n=1, cutoff=0.75):
         return f"did you mean {near[0]}?"
     around = _beside(name)
