@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainables.datasets.procedural import draw
-from trainables.generators.layers import DownStack, UpStack, initialise
+from trainables.generators.layers import DownStack, UpStack, initialise, initialise_critic
 from trainables.generators.loop import TrainingImages, train
 from trainables.generators.model import GeneratorModel, to_pixels
 from trainables.generators.stage import build
@@ -47,7 +47,7 @@ class Plain:
         self.generator = UpStack(latent_dim=100, **shape)
         self.critic = DownStack(norm=family == "dcgan", **shape)
         initialise(self.generator)
-        initialise(self.critic)
+        (initialise if family == "dcgan" else initialise_critic)(self.critic)
         lr, betas = (2e-4, (0.5, 0.999)) if family == "dcgan" else (1e-4, (0.0, 0.9))
         self.optimizer_g = torch.optim.Adam(self.generator.parameters(), lr=lr, betas=betas)
         self.optimizer_d = torch.optim.Adam(self.critic.parameters(), lr=lr, betas=betas)
