@@ -1,7 +1,7 @@
 """Measures a training step of dcgan and wgan_gp against the loop one would write first.
 
     python tests/benchmarks/training_step.py [--threads 1] [--seconds 6] [--rounds 3] [--family dcgan]
-    python tests/benchmarks/training_step.py --kid 40          # final KID after 40 kimg, three seeds each
+    python tests/benchmarks/training_step.py --kid 20 --width 16       # final KID after 20 kimg, three seeds each
 
 The plain loop is eager, channels-first, float32, with decoded tensors from a DataLoader; the best of 0, 1 and 2 workers counts. It has the same
 networks, batch, critic steps and penalty interval. Both sides take turns, so that other work on the machine meets both.
@@ -40,10 +40,10 @@ def surfaces(count: int) -> tuple[Tensor, Tensor]:
 class Plain:
     """The loop one would write first."""
 
-    def __init__(self, family: str, images: Tensor, labels: Tensor, workers: int, seed: int = 0) -> None:
+    def __init__(self, family: str, images: Tensor, labels: Tensor, workers: int, *, width: int, seed: int = 0) -> None:
         torch.manual_seed(seed)
         self.family = family
-        shape = {"size_px": SIZE_PX, "channels": 1, "num_classes": len(CLASSES), "width": 64}
+        shape = {"size_px": SIZE_PX, "channels": 1, "num_classes": len(CLASSES), "width": width}
         self.generator = UpStack(latent_dim=100, **shape)
         self.critic = DownStack(norm=family == "dcgan", **shape)
         initialise(self.generator)
@@ -104,8 +104,8 @@ class Plain:
 class Ours:
     """The product's loop over the same images."""
 
-    def __init__(self, family: str, images: Tensor, labels: Tensor, precision: str, seed: int = 0) -> None:
-        part = GeneratorPart(family=family, settings={"class_mode": "conditional"}, kimg=1.0)
+    def __init__(self, family: str, images: Tensor, labels: Tensor, precision: str, *, width: int, seed: int = 0) -> None:
+        part = GeneratorPart(family=family, settings={"class_mode": "conditional", "width": width}, kimg=1.0)
         self.model: GeneratorModel = build(part, size_px=SIZE_PX, channels=1, num_classes=len(CLASSES), precision=precision, seed=seed)
         self.data = TrainingImages(images=images, labels=labels, num_classes=len(CLASSES))
         self.seed, self.step = seed, 0
@@ -126,11 +126,13 @@ def rate(run: Callable[[int], None], seconds: float) -> float:
     return steps * BATCH / (time.perf_counter() - begun)
 
 
-def compare(family: str, seconds: float, rounds: int) -> None:
+def compare(family: str, width: int, seconds: float, rounds: int) -> None:
     """Prints images per second of every contender and the ratios."""
     images, labels = surfaces(512)
-    contenders: dict[str, Callable[[int], None]] = {f"plain, {workers} workers": Plain(family, images, labels, workers) for workers in (0, 1, 2)}
-    contenders |= {f"ours, {precision}": Ours(family, images, labels, precision) for precision in ("fp32", "bf16")}
+    contenders: dict[str, Callable[[int], None]] = {
+        f"plain, {workers} workers": Plain(family, images, labels, workers, width=width) for workers in (0, 1, 2)
+    }
+    contenders |= {f"ours, {precision}": Ours(family, images, labels, precision, width=width) for precision in ("fp32", "bf16")}
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for run in contenders.values():
         run(5)
@@ -143,7 +145,7 @@ def compare(family: str, seconds: float, rounds: int) -> None:
         print(f"{family:8} {name:18} {value:7.1f} images/s   {value / best:5.2f} x")
 
 
-def final_kid(family: str, kimg: float, seeds: int) -> None:
+def final_kid(family: str, width: int, kimg: float, seeds: int) -> None:
     """Prints the KID of both loops after as many images, seed by seed, with features of the fixed-seed network."""
     images, labels = surfaces(768)
     extractor = make_extractor(ScorePart(extractor="random"), device="cpu")
@@ -151,7 +153,7 @@ def final_kid(family: str, kimg: float, seeds: int) -> None:
     steps = round(kimg * 1000 / BATCH / 5) * 5
     results: dict[str, list[float]] = {"plain": [], "ours": []}
     for seed in range(seeds):
-        plain, ours = Plain(family, images, labels, 0, seed), Ours(family, images, labels, "bf16", seed)
+        plain, ours = Plain(family, images, labels, 0, width=width, seed=seed), Ours(family, images, labels, "bf16", width=width, seed=seed)
         plain(steps)
         ours(steps)
         for name, draw_class in (
@@ -169,6 +171,7 @@ def main() -> None:
     """Reads the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=["dcgan", "wgan_gp"], help="one family alone")
+    parser.add_argument("--width", type=int, default=64, help="channels of the widest-resolution layers: ngf = ndf")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=6.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3)
@@ -178,9 +181,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for family in [arguments.family] if arguments.family else ["dcgan", "wgan_gp"]:
         if arguments.kid:
-            final_kid(family, arguments.kid, arguments.seeds)
+            final_kid(family, arguments.width, arguments.kid, arguments.seeds)
         else:
-            compare(family, arguments.seconds, arguments.rounds)
+            compare(family, arguments.width, arguments.seconds, arguments.rounds)
 
 
 if __name__ == "__main__":
