@@ -197,11 +197,12 @@ def test_an_overtaken_driver_stops_in_the_middle(running: Running) -> None:
 )
 def test_a_stopped_study_says_the_line_that_continues_it(running: Running, monkeypatch: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
     monkeypatch.setattr("search.driver.LOOK_S", 0.0)
+    before = signal.getsignal(signal.SIGINT)
     told = Told(lambda asked: ask() if asked.trial == 2 else None)
     assert running(observer=told) == INTERRUPTED
     assert told.reason.endswith("Continue with: tundish run small.yaml")
     assert [record is not None for _, record in records()] == [True, True, False]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     assert running() == OK
 
 

@@ -1,5 +1,7 @@
 """Costs against numbers that can be counted by hand."""
 
+import gc
+
 import pytest
 import torch
 from torch import nn
@@ -23,12 +25,13 @@ def test_time_for_one_image_is_positive_and_grows_with_the_work() -> None:
 
 
 def test_peak_memory_sees_what_is_held_and_does_not_forget_it() -> None:
+    gc.collect()  # What other tests left is not given back in the middle of this one.
     memory = PeakMemory("cpu")
     before = memory.gib
-    held = torch.ones(64 * 2**20 // 4)
+    held = torch.ones(512 * 2**20 // 4)
     memory.sample()
     with_it = memory.gib
     del held
     memory.sample()
-    assert with_it - before > 0.05
+    assert with_it - before > 0.3
     assert memory.gib == with_it
