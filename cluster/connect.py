@@ -2,8 +2,11 @@
 
 import logging
 import os
+import socket
 from dataclasses import dataclass
 
+KNOCK_S = 10.0
+"""How long a cluster's address may take to answer."""
 LOCAL_OBJECT_STORE_BYTES = 150 * 2**20
 """A local Ray holds hardly any objects: trials exchange results through the store. Ray's own default is a third of the memory."""
 
@@ -65,6 +68,7 @@ def connect(*, num_cpus: int | None = None, num_gpus: int | None = None) -> Conn
     if not ray.is_initialized():
         try:
             if address is not None:
+                _knock(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
             else:
                 ray.init(
@@ -94,6 +98,17 @@ def disconnect() -> None:
 
     if ray.is_initialized():
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Finds out at once that nobody answers; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 def _explain(address: str | None, error: Exception) -> str:

@@ -20,8 +20,6 @@ def test_a_place_is_described_in_a_phrase() -> None:
     assert Connection(address="a:1", local=False, nodes=3, cpus=24.0, gpus=8.0).describe() == "cluster at a:1 (3 nodes), 24 CPUs, 8 GPUs"
 
 
-@pytest.mark.ray
-@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ClusterError, match=r"RAY_ADDRESS=127\.0\.0\.1:9.*\n.*Unset RAY_ADDRESS"):
