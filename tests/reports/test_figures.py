@@ -1,6 +1,7 @@
 """Plots by their data, and that each of them can be drawn, also from little."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -138,6 +139,18 @@ def test_confirmed_trials_are_sorted_by_test(run: Run) -> None:
     info = confirmed.info(run)
     assert info is not None and [row.mean for row in info.rows] == sorted((row.mean for row in info.rows), reverse=True)
     assert all(len(row.test) == 3 and row.low is not None and row.low < row.mean for row in info.rows)
+
+
+def test_one_inspector_under_two_names_has_one_row(run: Run) -> None:
+    before = confirmed.info(run)
+    assert before is not None and len(before.rows) >= 2
+    one, other = (next(trial for trial in run.trials if trial.number == row.trial) for row in before.rows[:2])
+    assert one.record is not None and other.record is not None
+    stages = [{"unit": unit, "stage": "inspector", "key": f"i{unit}"} for unit in range(3)]
+    same = {trial.number: trial._replace(record=replace(trial.record, stages=stages)) for trial in (one, other) if trial.record is not None}
+    after = confirmed.info(replace(run, trials=[same.get(trial.number, trial) for trial in run.trials]))
+    assert after is not None and len(after.rows) == len(before.rows) - 1
+    assert min(same) in {row.trial for row in after.rows}
 
 
 def test_counts_are_those_of_the_environment(run: Run) -> None:
