@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -162,11 +163,7 @@ def drive(
 
 def recipe_builder(study: Study) -> Build:
     """Fixes the study of `build_recipe`."""
-
-    def build(params, *, units, judge) -> Recipe:  # type: ignore[no-untyped-def]
-        return build_recipe(study, params, units=units, judge=judge)
-
-    return build
+    return partial(build_recipe, study)
 
 
 def run_inline(asker: Asker, store: Store, means: Means, stop: Callable[[], bool]) -> None:
