@@ -11,6 +11,29 @@ _BATCH = Categorical(choices=(16, 32, 64, 128), default=64, source="DCGAN and WG
 _GP_LAMBDA = Float(low=0.1, high=50.0, log=True, default=10.0, source="WGAN-GP; PE-GAN section 3.3; unstated by LM-GAN")
 _N_CRITIC = Int(low=1, high=6, default=5, source="WGAN-GP; unstated by LM-GAN and PE-GAN")
 _GP_INTERVAL = Fixed(default=1, source="WGAN-GP: a penalty at every critic step", within=Int(low=1, high=8, default=1))
+_DIFFAUG = Categorical(
+    choices=(
+        "none",
+        "color",
+        "translation",
+        "cutout",
+        "color,translation",
+        "color,cutout",
+        "translation,cutout",
+        "color,translation,cutout",
+    ),
+    default="none",
+    source="the papers augment nothing here; DiffAugment",
+)
+
+
+def _adversarial_loss(default: str, *others: str, source: str) -> Domain:
+    """Offers the paper's loss, and those that are compared with it."""
+    return Categorical(choices=(default, *others, "rpgan"), default=default, source=source)
+
+
+def _r1_gamma(default: float, source: str) -> Domain:
+    return Float(low=0.05, high=50.0, log=True, default=default, source=source)
 
 
 def _class_mode(default: str, source: str) -> Domain:
@@ -25,7 +48,10 @@ GENERATOR_SPACES: dict[str, Tree] = {
         "batch": _BATCH,
         "latent_dim": _LATENT,
         "width": _WIDTH,
+        "adversarial_loss": _adversarial_loss("bce", "hinge", source="DCGAN"),
+        "r1_gamma": _r1_gamma(1.0, "R3GAN: 0.05 on CIFAR-10 to 150 on FFHQ at 256 px"),
         "label_smoothing": Categorical(choices=(0.0, 0.1), default=0.0, source="DCGAN, reference code"),
+        "diffaug": _DIFFAUG,
         "class_mode": _class_mode("per_class", "PE-GAN's baselines: its FID is per class"),
         "ema_halflife_kimg": _EMA,
     },
@@ -38,6 +64,7 @@ GENERATOR_SPACES: dict[str, Tree] = {
         "batch": _BATCH,
         "latent_dim": _LATENT,
         "width": _WIDTH,
+        "diffaug": _DIFFAUG,
         "class_mode": _class_mode("conditional", "LM-GAN's baseline: one model of all defects"),
         "ema_halflife_kimg": _EMA,
     },
@@ -55,6 +82,7 @@ GENERATOR_SPACES: dict[str, Tree] = {
         "n_critic": _N_CRITIC,
         "batch": Categorical(choices=(16, 32, 64), default=64, source="unstated; WGAN-GP"),
         "base_channels": Categorical(choices=(16, 32, 64), default=32, source="unstated"),
+        "diffaug": _DIFFAUG,
         "class_mode": _class_mode("conditional", "LM-GAN: one model of all defects"),
         "ema_halflife_kimg": _EMA,
     },

@@ -6,20 +6,21 @@ the first n accepted images of each class: within one filter a smaller amount is
 
 import math
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load, save
 
 from trainables.errors import TrialFailure
+from trainables.generators.subject import Drawn
 from trainables.progress import Progress, StageUse
 from trainables.recipe import SynthesisPart
 from trainables.seeds import child_seed
 from trainables.store import Store, stage_key
 
-VERSION = 1
+VERSION = 2
 BLOCK = 256
 """Images in a block."""
 LARGEST_EXCESS = 8
@@ -31,8 +32,8 @@ FEWEST_BLOCKS = 4
 class Sampler(Protocol):
     """What a trained generator offers: see `trainables.generators`."""
 
-    def sample(self, label: int, count: int, seed: int, *, truncation: float, backgrounds: torch.Tensor | None) -> torch.Tensor:
-        """Draws `count` images (count, C, H, W) uint8 of one class."""
+    def sample(self, label: int, count: int, seed: int, *, truncation: float, backgrounds: torch.Tensor | None) -> Drawn:
+        """Draws `count` items of one class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,8 @@ class Source:
     backgrounds: torch.Tensor | None = None
     """Defect-free images (M, C, H, W) uint8 for image-to-image families."""
     backgrounds_key: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The family's settings that decide how images are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +60,8 @@ class Block:
     key: str
     images: torch.Tensor
     """(256, C, H, W) uint8."""
+    masks: torch.Tensor | None
+    """(256, 1, H, W) uint8 of 0 and 255, from families that make masks."""
     use: StageUse
 
 
@@ -76,7 +81,7 @@ class Chosen:
 
 def draw_block(source: Source, cls: str, number: int, part: SynthesisPart, *, seed: int, unit: int, device: str, store: Store) -> Block:
     """Finds block `number` of a class in the store, or draws and publishes it."""
-    settings = {"truncation": part.truncation, "cls": cls, "label": source.label, "block": number}
+    settings = {"truncation": part.truncation, "cls": cls, "label": source.label, "block": number, "drawing": dict(source.settings)}
     key = stage_key("pool", version=VERSION, settings=settings, inputs=[source.key, source.backgrounds_key], seed=seed)
     entry = store.lookup("pool", key)
     reused = entry is not None
@@ -84,10 +89,12 @@ def draw_block(source: Source, cls: str, number: int, part: SynthesisPart, *, se
         start = time.perf_counter()
         own = child_seed(seed, "block", cls, number)
         drawn = source.sampler().sample(source.label, BLOCK, own, truncation=part.truncation, backgrounds=source.backgrounds)
-        data = save({"images": drawn.to("cpu").contiguous()})
+        masks = {} if drawn.masks is None else {"masks": drawn.masks.contiguous()}
+        data = save({"images": drawn.items.contiguous(), **masks})
         entry = store.publish("pool", key, {"images.safetensors": data}, {"seconds": time.perf_counter() - start, "device": device})
     use = StageUse(unit=unit, stage="pool", cls=cls, key=key, reused=reused, seconds=entry.info["seconds"], device=entry.info["device"])
-    return Block(key=key, images=load(entry.read("images.safetensors"))["images"], use=use)
+    drawn_before = load(entry.read("images.safetensors"))
+    return Block(key=key, images=drawn_before["images"], masks=drawn_before.get("masks"), use=use)
 
 
 def choose(

@@ -1,8 +1,9 @@
 """One unit of a trial, a replicate with its own seeds: generator, pool, inspector, scores. Called by `trial`, which says what a trial is."""
 
 import statistics
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from trainables.datasets.backgrounds import backgrounds as find_backgrounds
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.splits import Indices, Split
-from trainables.generators.loop import TrainingImages
 from trainables.generators.stage import MarkEntry, load_sampler, resolve, train_to_mark
+from trainables.generators.subject import TrainingData
 from trainables.inspectors.stage import Inspected, inspect, judge, load_inspector, read_predictions
 from trainables.inspectors.training import LabelledImages, predict
 from trainables.progress import Progress, StageUse
@@ -146,7 +147,7 @@ def _generators(bench: Bench, position: int, unit: Unit, real: LabelledImages, r
         scene, scene_key = torch.from_numpy(np.array(found.images)), found.key
         inputs.append(found.key)
     rows = torch.isin(real.labels, torch.tensor(list(bench.defects)))
-    data = TrainingImages(images=real.images[rows], labels=real.labels[rows], backgrounds=scene, num_classes=len(bench.defects))
+    data = TrainingData(items=real.images[rows], labels=real.labels[rows], backgrounds=scene, num_classes=len(bench.defects))
     seed = child_seed(recipe.seed, "generator", unit.generator)
     marks: dict[str, MarkEntry] = {}
     per_class = config.class_mode == "per_class"
@@ -156,8 +157,6 @@ def _generators(bench: Bench, position: int, unit: Unit, real: LabelledImages, r
             data=data.only(label) if per_class else data,
             inputs=inputs,
             cls=cls or None,
-            size_px=recipe.data.size_px,
-            channels=recipe.data.channels,
             seed=child_seed(seed, cls) if per_class else seed,
             precision=recipe.precision,
             device=bench.device,
@@ -176,11 +175,14 @@ def _generators(bench: Bench, position: int, unit: Unit, real: LabelledImages, r
             )
         )
     result.values |= _generator_costs([mark.costs for mark in marks.values()])
+    drawing = {name: getattr(config, name) for name in family.sampling_settings}
+    samplers = {cls: _late_sampler(mark, drawing, bench.device) for cls, mark in marks.items()}
     return {
         cls: Source(
             key=marks[cls if per_class else ""].key,
             label=0 if per_class else label,
-            sampler=_late_sampler(marks[cls if per_class else ""], bench.device),
+            sampler=samplers[cls if per_class else ""],
+            settings=drawing,
             backgrounds=scene,
             backgrounds_key=scene_key,
         )
@@ -188,13 +190,13 @@ def _generators(bench: Bench, position: int, unit: Unit, real: LabelledImages, r
     }
 
 
-def _late_sampler(mark: MarkEntry, device: str) -> Callable[[], Sampler]:
+def _late_sampler(mark: MarkEntry, drawing: Mapping[str, Any], device: str) -> Callable[[], Sampler]:
     """Loads a mark when the first block has to be drawn, and keeps it for the others."""
     loaded: list[Sampler] = []
 
     def load() -> Sampler:
         if not loaded:
-            loaded.append(load_sampler(mark.entry, device=device))
+            loaded.append(load_sampler(mark.entry, settings=drawing, device=device))
         return loaded[0]
 
     return load

@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from trainables.datasets.procedural import draw
 from trainables.generators.layers import DownStack, UpStack, initialise, initialise_critic
-from trainables.generators.loop import TrainingImages, train
+from trainables.generators.loop import train
 from trainables.generators.model import GeneratorModel, to_pixels
 from trainables.generators.stage import build
+from trainables.generators.subject import Subject, TrainingData
 from trainables.recipe import GeneratorPart, ScorePart
 from trainables.scores.distances import kid
 from trainables.scores.extractors import make_extractor
@@ -43,9 +44,9 @@ class Plain:
     def __init__(self, family: str, images: Tensor, labels: Tensor, workers: int, *, width: int, seed: int = 0) -> None:
         torch.manual_seed(seed)
         self.family = family
-        shape = {"size_px": SIZE_PX, "channels": 1, "num_classes": len(CLASSES), "width": width}
-        self.generator = UpStack(latent_dim=100, **shape)
-        self.critic = DownStack(norm=family == "dcgan", **shape)
+        subject = Subject(shape=(1, SIZE_PX, SIZE_PX), num_classes=len(CLASSES))
+        self.generator = UpStack(latent_dim=100, width=width, subject=subject)
+        self.critic = DownStack(norm=family == "dcgan", width=width, subject=subject)
         initialise(self.generator)
         (initialise if family == "dcgan" else initialise_critic)(self.critic)
         lr, betas = (2e-4, (0.5, 0.999)) if family == "dcgan" else (1e-4, (0.0, 0.9))
@@ -106,8 +107,8 @@ class Ours:
 
     def __init__(self, family: str, images: Tensor, labels: Tensor, precision: str, *, width: int, seed: int = 0) -> None:
         part = GeneratorPart(family=family, settings={"class_mode": "conditional", "width": width}, kimg=1.0)
-        self.model: GeneratorModel = build(part, size_px=SIZE_PX, channels=1, num_classes=len(CLASSES), precision=precision, seed=seed)
-        self.data = TrainingImages(images=images, labels=labels, num_classes=len(CLASSES))
+        self.data = TrainingData(items=images, labels=labels, num_classes=len(CLASSES))
+        self.model: GeneratorModel = build(part, self.data.subject, precision=precision, seed=seed)
         self.seed, self.step = seed, 0
 
     def __call__(self, steps: int) -> None:
@@ -158,7 +159,7 @@ def final_kid(family: str, width: int, kimg: float, seeds: int) -> None:
         ours(steps)
         for name, draw_class in (
             ("plain", lambda label, plain=plain: plain.sample(label, 256)),
-            ("ours", lambda label, ours=ours: ours.model.sample(label, 256, 0)),
+            ("ours", lambda label, ours=ours: ours.model.sample(label, 256, 0).items),
         ):
             made = torch.cat([draw_class(label) for label in range(len(CLASSES))])
             results[name].append(kid(real, extractor.run(made)))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from trainables.errors import TrialFailure
+from trainables.generators.subject import Drawn
 from trainables.progress import StageUse
 from trainables.recipe import SynthesisPart
 from trainables.store import Store
@@ -19,10 +20,10 @@ class Noise:
     def __init__(self) -> None:
         self.calls = 0
 
-    def sample(self, label: int, count: int, seed: int, *, truncation: float, backgrounds: torch.Tensor | None) -> torch.Tensor:
+    def sample(self, label: int, count: int, seed: int, *, truncation: float, backgrounds: torch.Tensor | None) -> Drawn:
         self.calls += 1
         draw = torch.Generator().manual_seed(seed)
-        return torch.randint(0, 256, (count, 1, 4, 4), generator=draw, dtype=torch.uint8)
+        return Drawn(items=torch.randint(0, 256, (count, 1, 4, 4), generator=draw, dtype=torch.uint8))
 
 
 def bright(block: Block) -> torch.Tensor:

@@ -14,17 +14,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SHARED = [f"generators/{name}.py" for name in ("loop", "stage", "subject", "model", "adversarial", "fitted", "layers", "losses", "diffaugment")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
     "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "67f445b717e8"),
-    "generators.loop:LOOP_VERSION": (1, [f"generators/{name}.py" for name in ("loop", "stage", "model", "layers", "losses")], "3e8465bd7131"),
-    "generators.dcgan:Dcgan.VERSION": (1, ["generators/dcgan.py"], "84601ebcac67"),
-    "generators.wgan_gp:WganGp.VERSION": (2, ["generators/wgan_gp.py"], "6cf5aa04f299"),
-    "generators.lm_gan:LmGan.VERSION": (2, ["generators/lm_gan.py", "generators/wgan_gp.py"], "17aaafff414c"),
-    "generators.pe_gan:PeGan.VERSION": (2, ["generators/pe_gan.py"], "8fd32798422f"),
-    "synthesis:VERSION": (1, ["synthesis.py"], "12529d63c495"),
+    "generators.loop:LOOP_VERSION": (2, SHARED, "4099cc7a9992"),
+    "generators.dcgan:Dcgan.VERSION": (2, ["generators/dcgan.py"], "6cacf0e07818"),
+    "generators.wgan_gp:WganGp.VERSION": (3, ["generators/wgan_gp.py"], "6be5255dc08b"),
+    "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py"], "2ce4358e1b68"),
+    "generators.pe_gan:PeGan.VERSION": (2, ["generators/pe_gan.py"], "2e9909d228c0"),
+    "synthesis:VERSION": (2, ["synthesis.py"], "d5d39e2c1a42"),
     "inspectors.stage:VERSION": (1, ["inspectors/stage.py", "inspectors/training.py", "datasets/augmentation.py"], "4f084dba83ed"),
     "inspectors.classifiers:Classifier.VERSION": (1, ["inspectors/classifiers.py"], "7b62cd9b7148"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),

@@ -1,15 +1,17 @@
 """DCGAN (Radford, Metz and Chintala 2016) with the settings of pytorch/examples, which the papers use as their baseline."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from trainables.errors import SettingsError
-from trainables.generators.layers import DownStack, UpStack, initialise
-from trainables.generators.model import LatentModel, adam, check_limits, to_signed
+from trainables.generators.adversarial import AdversarialModel
+from trainables.generators.diffaugment import Policy
+from trainables.generators.layers import DownStack, UpStack, initialise, initialise_critic
+from trainables.generators.losses import PENALISED
+from trainables.generators.model import adam, check_limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,15 +30,21 @@ class DcganConfig:
     """Length of the latent."""
     width: int = 64
     """Channels of the widest map of both networks (ngf = ndf)."""
+    adversarial_loss: Literal["bce", "hinge", "rpgan"] = "bce"
+    """Cross-entropy; or, for comparison, hinge, or R3GAN's relativistic loss, which takes the batch norm out of the discriminator."""
+    r1_gamma: float = 1.0
+    """Weight of R1 and R2 under rpgan."""
     label_smoothing: float = 0.0
-    """Taken off the target 1 of real images (one-sided)."""
-    class_mode: Literal["per_class", "conditional"] = "per_class"
-    """One model for each class, or one that is told the class."""
+    """Taken off the target 1 of real images (one-sided), under bce."""
+    diffaug: Policy = "none"
+    """DiffAugment's changes to what the discriminator sees."""
+    class_mode: Literal["per_class", "conditional", "pooled"] = "per_class"
+    """One model for each class, one that is told the class, or one that is not."""
     ema_halflife_kimg: float = 0.0
     """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
 
     def __post_init__(self) -> None:
-        check_limits(self, above_0=["g_lr", "d_lr_ratio"], at_least_0=["ema_halflife_kimg"], at_least_1=["latent_dim", "width"])
+        check_limits(self, above_0=["g_lr", "d_lr_ratio"], at_least_0=["r1_gamma", "ema_halflife_kimg"], at_least_1=["latent_dim", "width"])
         problems = []
         if self.batch < 2:
             problems.append(f"batch: {self.batch} is less than 2, which batch norm needs")
@@ -48,20 +56,24 @@ class DcganConfig:
             raise SettingsError("; ".join(problems))
 
 
-class Dcgan(LatentModel):
-    """Binary cross-entropy on a linear score, one step of each network at a time."""
+class Dcgan(AdversarialModel):
+    """A stack of transposed convolutions against a stack of convolutions."""
 
-    VERSION = 1
-    Config = DcganConfig
+    VERSION = 2
+    Config: ClassVar[type[Any]] = DcganConfig
     config: DcganConfig
+
+    @property
+    def mixes_batch(self) -> bool:  # type: ignore[override]
+        """Batch norm goes where a penalty needs each image to be scored by itself."""
+        return self.loss not in PENALISED
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         """Makes the two stacks with weights N(0, 0.02)."""
-        shape = {"size_px": self.size_px, "channels": self.channels, "num_classes": self.num_classes}
-        generator = UpStack(latent_dim=self.config.latent_dim, width=self.config.width, **shape)
-        critic = DownStack(width=self.config.width, norm=True, **shape)
+        generator = UpStack(latent_dim=self.config.latent_dim, width=self.config.width, subject=self.subject)
+        critic = DownStack(width=self.config.width, subject=self.subject, norm=self.mixes_batch)
         initialise(generator)
-        initialise(critic)
+        (initialise if self.mixes_batch else initialise_critic)(critic)
         return generator, critic
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
@@ -69,33 +81,3 @@ class Dcgan(LatentModel):
         betas = (self.config.beta1, 0.999)
         lr = self.config.g_lr
         return adam(self.generator.parameters(), lr, betas), adam(self.critic.parameters(), lr * self.config.d_lr_ratio, betas)
-
-    def train_step(self, real: Tensor, labels: Tensor, backgrounds: Tensor | None, step: int) -> dict[str, Tensor]:
-        """Does one discriminator and one generator step on the same fakes (non-saturating loss)."""
-        z = self.latent(len(real), self.random(step))
-        with self.autocast():
-            fake = self.generator(z, labels)
-
-        self.critic.requires_grad_(True)
-        self.optimizer_d.zero_grad(set_to_none=True)
-        with self.autocast():
-            on_real = self.critic(to_signed(real), labels)
-            on_fake = self.critic(fake.detach(), labels)
-        loss_d = bce(on_real, 1.0 - self.config.label_smoothing) + bce(on_fake, 0.0)
-        loss_d.backward()
-        self.optimizer_d.step()
-
-        # The discriminator's own gradients are not wanted here; leaving them out saves a third of its backward pass.
-        self.critic.requires_grad_(False)
-        self.optimizer_g.zero_grad(set_to_none=True)
-        with self.autocast():
-            loss_g = bce(self.critic(fake, labels), 1.0)
-        loss_g.backward()
-        self.optimizer_g.step()
-        self.average(step, self.images_per_step)
-        return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
-
-
-def bce(scores: Tensor, target: float) -> Tensor:
-    """Averages the binary cross-entropy of linear scores (B,) against one target."""
-    return functional.binary_cross_entropy_with_logits(scores, torch.full_like(scores, target))

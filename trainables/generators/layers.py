@@ -4,16 +4,28 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from trainables.generators.losses import trunk_slope
+from trainables.generators.subject import Subject
 
 
-def one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """Turns labels (B,) into float32 (B, num_classes); a single class has nothing to say and gives (B, 0)."""
-    if num_classes == 1:
-        return torch.zeros(len(labels), 0, device=labels.device)
-    return functional.one_hot(labels, num_classes).to(torch.float32)
+class ClassCode(nn.Module):
+    """What a network is told of a class: its vector of the subject."""
+
+    vectors: Tensor
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self.register_buffer("vectors", subject.vectors())
+
+    @property
+    def width(self) -> int:
+        """Length of a vector; 0 where there is but one class."""
+        return int(self.vectors.shape[1])
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Turns labels (B,) into float32 (B, width)."""
+        return self.vectors[labels]
 
 
 def halvings(size_px: int) -> int:
@@ -24,46 +36,50 @@ def halvings(size_px: int) -> int:
 class UpStack(nn.Module):
     """DCGAN generator (Radford et al. 2016, as in pytorch/examples).
 
-    A 4 x 4 map is made from the latent, then doubled by stride-2 transposed convolutions. The class enters as a one-hot beside the latent.
-    At 64 px, width 64, latent 100, three channels and one class it has 3,576,704 parameters.
+    A 4 x 4 map is made from the latent, then doubled by stride-2 transposed convolutions. The class enters beside the latent. At 64 px, width 64,
+    latent 100, three channels and one class it has 3,576,704 parameters.
     """
 
-    def __init__(self, *, latent_dim: int, width: int, size_px: int, channels: int, num_classes: int) -> None:
+    def __init__(self, *, latent_dim: int, width: int, subject: Subject) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.code = ClassCode(subject)
         self.latent_dim = latent_dim
-        stages = halvings(size_px)
+        stages = halvings(subject.size_px)
         now = width * 2 ** (stages - 1)
-        inputs = latent_dim + (num_classes if num_classes > 1 else 0)
-        layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, now, 4, 1, 0, bias=False), nn.BatchNorm2d(now), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(latent_dim + self.code.width, now, 4, 1, 0, bias=False),
+            nn.BatchNorm2d(now),
+            nn.ReLU(inplace=True),
+        ]
         for _ in range(stages - 1):
             layers += [nn.ConvTranspose2d(now, now // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(now // 2), nn.ReLU(inplace=True)]
             now //= 2
-        layers.append(nn.ConvTranspose2d(now, channels, 4, 2, 1, bias=False))
+        layers.append(nn.ConvTranspose2d(now, subject.channels, 4, 2, 1, bias=False))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
         """Maps latents (B, latent_dim) and labels (B,) to images (B, channels, size, size) in [-1, 1], float32."""
         # Scaled to the length of the latent: a bare 1 beside a hundred normal numbers is drowned, and classes are then told apart late or never.
-        seed = torch.cat([z, one_hot(labels, self.num_classes) * self.latent_dim**0.5], dim=1)
+        seed = torch.cat([z, self.code(labels) * self.latent_dim**0.5], dim=1)
         out: Tensor = self.layers(seed[:, :, None, None])
         return torch.tanh(out.float())
 
 
 class DownStack(nn.Module):
-    """DCGAN discriminator: one stride-2 convolution per halving, LeakyReLU 0.2, then a 4 x 4 convolution to one linear score.
+    """DCGAN discriminator: stride-2 convolutions with LeakyReLU 0.2 down to a 4 x 4 map, and one linear score of all of it.
 
     With several classes a projection (Miyato and Koyama 2018) adds the inner product of a class vector with the pooled features. Batch norm
-    follows every convolution but the first when `norm` is set (DCGAN). A critic under a gradient penalty must not mix the images of a batch:
+    follows every convolution but the first when `norm` is set (DCGAN). A critic under a penalty of its slope must not mix the images of a batch:
     without norm, convolutions have a bias, but for the last, which no Wasserstein gradient reaches. At 64 px, width 64, three channels, one
     class, with norm: 2,765,568 parameters.
     """
 
-    def __init__(self, *, width: int, size_px: int, channels: int, num_classes: int, norm: bool) -> None:
+    def __init__(self, *, width: int, subject: Subject, norm: bool, stages: int | None = None) -> None:
         super().__init__()
-        now, last = width, channels
+        now, last = width, subject.channels
+        stages = halvings(subject.size_px) if stages is None else stages
         layers: list[nn.Module] = []
-        for stage in range(halvings(size_px)):
+        for stage in range(stages):
             normed = norm and stage > 0
             layers.append(nn.Conv2d(last, now, 4, 2, 1, bias=not norm))
             if normed:
@@ -71,8 +87,9 @@ class DownStack(nn.Module):
             layers.append(nn.LeakyReLU(0.2, inplace=True))
             last, now = now, now * 2
         self.layers = nn.Sequential(*layers)
-        self.score = nn.Conv2d(last, 1, 4, 1, 0, bias=False)
-        self.classes = nn.Embedding(num_classes, last) if num_classes > 1 else None
+        self.score = nn.Conv2d(last, 1, subject.size_px // 2**stages, 1, 0, bias=False)
+        self.code = ClassCode(subject)
+        self.classes = nn.Linear(self.code.width, last, bias=False) if self.code.width else None
 
     def slope(self, images: Tensor, labels: Tensor) -> Tensor:
         """Gives the gradient of each score with respect to its image, (B, C, H, W); only without norm."""
@@ -80,7 +97,7 @@ class DownStack(nn.Module):
         def weigh(maps: Tensor) -> Tensor:
             weights = self.score.weight.expand(len(maps), -1, -1, -1)
             if self.classes is not None:
-                weights = weights + self.classes(labels)[:, :, None, None] / maps[0, 0].numel()
+                weights = weights + self.classes(self.code(labels).to(maps.dtype))[:, :, None, None] / maps[0, 0].numel()
             return weights
 
         return trunk_slope(self.layers, images, weigh)
@@ -90,7 +107,7 @@ class DownStack(nn.Module):
         maps = self.layers(images)
         score: Tensor = self.score(maps).flatten(1).squeeze(1).float()
         if self.classes is not None:
-            score = score + (self.classes(labels).float() * maps.float().mean(dim=(2, 3))).sum(dim=1)
+            score = score + (self.classes(self.code(labels)).float() * maps.float().mean(dim=(2, 3))).sum(dim=1)
         return score
 
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trainables.generators.layers import initialise, initialise_critic, one_hot
-from trainables.generators.losses import trunk_slope
+from trainables.generators.diffaugment import Policy
+from trainables.generators.layers import ClassCode, DownStack, initialise, initialise_critic
 from trainables.generators.model import adam, check_limits
+from trainables.generators.subject import Subject
 from trainables.generators.wgan_gp import WganGp
 from trainables.seeds import child_seed
 
@@ -52,8 +53,10 @@ class LmGanConfig:
     """Real images per critic step; unstated."""
     base_channels: int = 32
     """Channels of the widest map of both networks; unstated."""
-    class_mode: Literal["per_class", "conditional"] = "conditional"
-    """One model for each class, or one that is told the class; the paper trains one on all defects together."""
+    diffaug: Policy = "none"
+    """DiffAugment's changes to what the critic sees."""
+    class_mode: Literal["per_class", "conditional", "pooled"] = "conditional"
+    """One model for each class, one that is told the class, or one that is not; the paper trains one on all defects together."""
     ema_halflife_kimg: float = 0.0
     """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
 
@@ -74,10 +77,10 @@ class MappedGenerator(nn.Module):
 
     middle: Tensor
 
-    def __init__(self, config: LmGanConfig, *, size_px: int, channels: int, num_classes: int) -> None:
+    def __init__(self, config: LmGanConfig, subject: Subject) -> None:
         super().__init__()
-        self.num_classes, self.normalize_z = num_classes, config.normalize_z
-        self.start_px = size_px // 2**LAYERS
+        self.code, self.normalize_z = ClassCode(subject), config.normalize_z
+        self.start_px = subject.size_px // 2**LAYERS
         last = config.latent_dim
         mapping: list[nn.Module] = []
         for layer in range(config.mapping_depth):
@@ -88,12 +91,12 @@ class MappedGenerator(nn.Module):
         self.mapping = nn.Sequential(*mapping)
         self.register_buffer("middle", torch.zeros(last))
         now = config.base_channels * 2 ** (LAYERS - 1)
-        self.entry = nn.Linear(last + (num_classes if num_classes > 1 else 0), now * self.start_px**2, bias=False)
+        self.entry = nn.Linear(last + self.code.width, now * self.start_px**2, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(now), nn.ReLU(inplace=True)]
         for _ in range(LAYERS - 1):
             layers += [nn.ConvTranspose2d(now, now // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(now // 2), nn.ReLU(inplace=True)]
             now //= 2
-        layers.append(nn.ConvTranspose2d(now, channels, 4, 2, 1))
+        layers.append(nn.ConvTranspose2d(now, subject.channels, 4, 2, 1))
         self.layers = nn.Sequential(*layers)
 
     def map(self, z: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ class MappedGenerator(nn.Module):
     def synthesise(self, w: Tensor, labels: Tensor) -> Tensor:
         """Maps w (B, w_dim) and labels (B,) to images (B, channels, size, size) in [-1, 1], float32."""
         # Scaled to how far w spreads when training begins, as in `layers.UpStack`: eight layers leave about half of the latent's spread.
-        seed = self.entry(torch.cat([w.float(), one_hot(labels, self.num_classes) * (0.5 * w.shape[1] ** 0.5)], dim=1))
+        seed = self.entry(torch.cat([w.float(), self.code(labels) * (0.5 * w.shape[1] ** 0.5)], dim=1))
         maps = seed.unflatten(1, (-1, self.start_px, self.start_px)).contiguous(memory_format=torch.channels_last)
         out: Tensor = self.layers(maps)
         return torch.tanh(out.float())
@@ -116,44 +119,10 @@ class MappedGenerator(nn.Module):
         return self.synthesise(self.map(z), labels)
 
 
-class FiveLayerCritic(nn.Module):
-    """Five stride-2 convolutions with LeakyReLU 0.2 and no norm, then a linear score; with several classes a projection on the pooled features."""
-
-    def __init__(self, config: LmGanConfig, *, size_px: int, channels: int, num_classes: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        last, now = channels, config.base_channels
-        for _ in range(LAYERS):
-            layers += [nn.Conv2d(last, now, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
-            last, now = now, now * 2
-        self.layers = nn.Sequential(*layers)
-        self.score = nn.Linear(last * (size_px // 2**LAYERS) ** 2, 1, bias=False)
-        self.classes = nn.Embedding(num_classes, last) if num_classes > 1 else None
-
-    def slope(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Gives the gradient of each score with respect to its image, (B, C, H, W)."""
-
-        def weigh(maps: Tensor) -> Tensor:
-            weights = self.score.weight.view(1, *maps.shape[1:]).expand(len(maps), -1, -1, -1)
-            if self.classes is not None:
-                weights = weights + self.classes(labels)[:, :, None, None] / maps[0, 0].numel()
-            return weights
-
-        return trunk_slope(self.layers, images, weigh)
-
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Scores images (B, C, H, W) in [-1, 1] as their class (B,): float32 (B,), linear."""
-        maps = self.layers(images)
-        score: Tensor = self.score(maps.flatten(1)).squeeze(1).float()
-        if self.classes is not None:
-            score = score + (self.classes(labels).float() * maps.float().mean(dim=(2, 3))).sum(dim=1)
-        return score
-
-
 class LmGan(WganGp):
     """WGAN-GP training of the mapped generator."""
 
-    VERSION = 2
+    VERSION = 3
     Config = LmGanConfig
     sizes_px = (32, 64, 128, 256)
     config: LmGanConfig  # type: ignore[assignment]
@@ -162,8 +131,8 @@ class LmGan(WganGp):
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         """Makes both networks: N(0, 0.02), but the critic and the mapping by He: eight layers must neither fade nor blow up w."""
-        shape = {"size_px": self.size_px, "channels": self.channels, "num_classes": self.num_classes}
-        generator, critic = MappedGenerator(self.config, **shape), FiveLayerCritic(self.config, **shape)
+        generator = MappedGenerator(self.config, self.subject)
+        critic = DownStack(width=self.config.base_channels, subject=self.subject, norm=False, stages=LAYERS)
         initialise(generator)
         initialise_critic(critic)
         for layer in generator.mapping:

@@ -6,45 +6,30 @@ Called by `stage.train_to_mark`, and directly by tests and benchmarks.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trainables.errors import SettingsError, TrialFailure
 from trainables.generators.model import GeneratorModel
+from trainables.generators.subject import Batch, TrainingData
 from trainables.progress import Progress
 from trainables.seeds import child_seed
 
-LOOP_VERSION = 1
+LOOP_VERSION = 2
 """Counts up when the same settings and seed would draw other batches."""
 REPORT_EVERY_S = 2.0
 CHECKPOINT_EVERY_S = 120.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingImages:
-    """What a generator is trained on."""
-
-    images: Tensor
-    """uint8 (N, C, H, W)."""
-    labels: Tensor
-    """int64 (N,), from 0."""
-    backgrounds: Tensor | None = None
-    """Defect-free images, uint8 (M, C, H, W), for families that need them."""
-    num_classes: int
-    """Classes that labels may name; 1 trains an unconditional model."""
-    background_label: int | None = None
-    """The class that is defect-free, where there is one."""
-
-    def __post_init__(self) -> None:
-        assert self.images.dtype == torch.uint8 and self.images.ndim == 4, "images are uint8 (N, C, H, W)"
-        assert len(self.images) == len(self.labels) > 0, "one label for each of at least one image"
-
-    def only(self, label: int) -> "TrainingImages":
-        """Keeps the images of one class, relabelled 0, for a model of that class alone."""
-        rows = self.labels == label
-        return TrainingImages(images=self.images[rows], labels=torch.zeros(int(rows.sum()), dtype=torch.int64), num_classes=1)
+CHECK_EVERY_KIMG = 5.0
+"""How often a training is looked at for collapse, and at its mark; counted in images, so that a trial ends the same way on any machine."""
+CHECK_FROM_KIMG = 2.0
+"""Before this a generator has hardly begun."""
+COLLAPSED_BELOW = 0.01
+"""Share of the real items' spread below which a class has collapsed."""
+LOOKED_AT = 16
+"""Items drawn of each class."""
+SPREAD_OF = 256
+"""Real items whose spread is measured."""
 
 
 class Shuffle:
@@ -66,11 +51,13 @@ class Shuffle:
 
 
 def steps_for(model: GeneratorModel, kimg: float) -> int:
-    """Gives the steps of a mark: the fewest whole periods that show at least `kimg` thousand images.
+    """Gives the steps of a mark: the fewest whole periods that show at least `kimg` thousand images; 0 for a family that does not learn.
 
     Raises:
         SettingsError: the mark is not above 0.
     """
+    if not model.learns:
+        return 0
     if not kimg > 0:
         raise SettingsError(f"generator.kimg: a mark of {kimg} is not above 0")
     per_period = model.images_per_step * model.steps_per_period
@@ -80,7 +67,7 @@ def steps_for(model: GeneratorModel, kimg: float) -> int:
 
 def train(
     model: GeneratorModel,
-    data: TrainingImages,
+    data: TrainingData,
     *,
     start_step: int,
     stop_step: int,
@@ -102,7 +89,7 @@ def train(
         report_every_s: seconds between reports.
 
     Raises:
-        TrialFailure: `diverged`, when a loss or a weight is not finite.
+        TrialFailure: `diverged`, when a loss or a weight is not finite; `collapsed`, when the items of a class are nearly all the same.
         SettingsError: the family needs backgrounds and there are none.
     """
     device = model.device
@@ -114,10 +101,12 @@ def train(
                 f"{type(model).__name__} turns defect-free images into defects and there are none: set data.backgrounds to folder or crops"
             )
         drawable = drawable[labels != data.background_label] if data.background_label is not None else drawable
-    model.label_share = torch.bincount(labels, minlength=data.num_classes).double() / len(labels)
-    images, labels = data.images[drawable].to(device), labels[drawable].to(device)
+    model.fit(data)
+    items, labels = data.items[drawable].to(device), labels[drawable].to(device)
+    masks = data.masks[drawable].to(device) if data.masks is not None and model.makes == "images and masks" else None
+    spread = _spread(items[:SPREAD_OF])
     backgrounds = data.backgrounds.to(device) if model.needs_backgrounds and data.backgrounds is not None else None
-    order = Shuffle(len(images), child_seed(seed, "images"))
+    order = Shuffle(len(items), child_seed(seed, "images"))
     background_order = Shuffle(len(backgrounds), child_seed(seed, "backgrounds")) if backgrounds is not None else None
     model.generator.train()
     model.critic.train()
@@ -131,11 +120,14 @@ def train(
         scene = None
         if backgrounds is not None and background_order is not None:
             scene = backgrounds[background_order.rows(step * behind, (step + 1) * behind).to(device)]
-        for name, value in model.train_step(images[rows], labels[rows], scene, step).items():
+        shown = Batch(real=items[rows], labels=labels[rows], masks=masks[rows] if masks is not None else None, backgrounds=scene)
+        for name, value in model.train_step(shown, step).items():
             sums[name] = sums[name] + value if name in sums else value
             counts[name] = counts.get(name, 0) + 1
         now = time.monotonic()
         last = step + 1 == stop_step
+        if _is_due(model, step, last=last):
+            _refuse_collapse(model, spread, data, (step + 1) * model.images_per_step / 1000)
         if not last and now - told < report_every_s:
             continue
         metrics = {name: float(total) / counts[name] for name, total in sums.items()}
@@ -153,3 +145,26 @@ def train(
                 checkpoint(step + 1)
             raise
         told = time.monotonic()
+
+
+def _is_due(model: GeneratorModel, step: int, *, last: bool) -> bool:
+    """Says whether a training is to be looked at after this step."""
+    before, now = (shown * model.images_per_step / 1000 for shown in (step, step + 1))
+    return now >= CHECK_FROM_KIMG and (last or now // CHECK_EVERY_KIMG > before // CHECK_EVERY_KIMG)
+
+
+def _refuse_collapse(model: GeneratorModel, spread: float, data: TrainingData, kimg: float) -> None:
+    """Ends the training where a class's items hardly differ from each other."""
+    if data.backgrounds is not None and model.needs_backgrounds and len(data.backgrounds) < LOOKED_AT:
+        return  # images made from a few backgrounds may well look alike
+    for label in range(data.num_classes):
+        if label == data.background_label:
+            continue
+        drawn = model.sample(label, LOOKED_AT, child_seed(model.seed, "look"), backgrounds=data.backgrounds)
+        if not (share := _spread(drawn.items) / max(spread, 1e-12)) >= COLLAPSED_BELOW:
+            raise TrialFailure("collapsed", f"after {kimg:.3g} kimg the images of class {label} vary {share:.1%} as much as real ones")
+
+
+def _spread(items: Tensor) -> float:
+    """Averages, over pixels, how far items lie from their mean."""
+    return float(items.float().std(dim=0, correction=0).mean())

@@ -1,30 +1,110 @@
-"""The gradient penalty, and the slope of a piecewise linear critic that it needs. Used by every family with a Wasserstein critic."""
+"""Adversarial losses by name, the penalties on a critic's slope that go with them, and that slope itself. Used by every adversarial family."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+AdversarialLoss = Literal["bce", "lsgan", "hinge", "wgan_gp", "r1_logistic", "rpgan"]
+"""bce: the first GAN's, with the generator's non-saturating side. lsgan: squared distance to 1 and 0. hinge: margins of 1. wgan_gp: Wasserstein
+distance with a gradient penalty. r1_logistic: bce with R1 (StyleGAN2). rpgan: relativistic pairing with R1 and R2 (R3GAN)."""
+PENALISED = ("wgan_gp", "r1_logistic", "rpgan")
+"""Losses with a penalty on the critic's slope, whose critic must not mix the images of a batch: no batch norm."""
 
-def gradient_penalty(slope: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, random: torch.Generator) -> Tensor:
-    """Computes E[(|grad D(x)| - 1)^2] at random points between real and fake images (Gulrajani et al. 2017, eq. 3).
 
-    It stays eager and in float32: a compiled graph has no second derivative, and the norm of a bf16 gradient is too coarse to be held at 1.
+def critic_loss(kind: AdversarialLoss, on_real: Tensor, on_fake: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Averages what the critic minimises, penalties apart.
 
     Args:
-        slope: maps images to the gradient of their critic scores, a differentiable function of the critic's weights.
+        kind: the loss.
+        on_real: linear scores of real images, float32, any shape.
+        on_fake: scores of as many synthetic images; `rpgan` pairs them.
+        smoothing: taken off the target 1 of real images, with bce alone.
+    """
+    if kind in ("bce", "r1_logistic"):
+        target = torch.full_like(on_real, 1.0 - smoothing)
+        return functional.binary_cross_entropy_with_logits(on_real, target) + functional.softplus(on_fake).mean()
+    if kind == "lsgan":
+        return 0.5 * (on_real - 1.0).square().mean() + 0.5 * on_fake.square().mean()
+    if kind == "hinge":
+        return functional.relu(1.0 - on_real).mean() + functional.relu(1.0 + on_fake).mean()
+    if kind == "wgan_gp":
+        return on_fake.mean() - on_real.mean()
+    return functional.softplus(on_fake - on_real).mean()
+
+
+def generator_loss(kind: AdversarialLoss, on_fake: Tensor, on_real: Tensor | None = None) -> Tensor:
+    """Averages what the generator minimises; `rpgan` needs the scores of as many real images, without a graph."""
+    if kind in ("bce", "r1_logistic"):
+        return functional.softplus(-on_fake).mean()
+    if kind == "lsgan":
+        return 0.5 * (on_fake - 1.0).square().mean()
+    if kind in ("hinge", "wgan_gp"):
+        return -on_fake.mean()
+    assert on_real is not None, "a relativistic loss compares with real images"
+    return functional.softplus(on_real - on_fake).mean()
+
+
+def slope_penalty(
+    kind: AdversarialLoss,
+    slope: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    random: torch.Generator,
+    *,
+    gp_lambda: float,
+    r1_gamma: float,
+) -> Tensor:
+    """Computes the penalty that goes with a loss, weighted.
+
+    It stays eager and in float32: a compiled graph has no second derivative, and the norm of a bf16 gradient is too coarse.
+
+    Args:
+        kind: one of `PENALISED`.
+        slope: maps images to the gradient of the sum of their critic scores, a differentiable function of the critic's weights.
         real: float32 (B, C, H, W) in [-1, 1].
         fake: the same, without a graph.
-        random: draws one mixing share for each pair.
+        random: draws one mixing share for each pair, for wgan_gp.
+        gp_lambda: weight of WGAN-GP's penalty.
+        r1_gamma: weight of R1, and of R2 where the loss has it.
 
     Returns:
-        The penalty, a scalar that carries gradients to the critic's parameters.
+        A scalar that carries gradients to the critic's parameters.
     """
-    share = torch.rand(len(real), 1, 1, 1, generator=random, device=real.device)
+    if kind == "wgan_gp":
+        return gp_lambda * gradient_penalty(slope, real, fake, random)
+    penalty = zero_centred_penalty(slope, real)
+    if kind == "rpgan":
+        penalty = penalty + zero_centred_penalty(slope, fake.float())
+    return r1_gamma * penalty
+
+
+def gradient_penalty(slope: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, random: torch.Generator) -> Tensor:
+    """Computes E[(|grad D(x)| - 1)^2] at random points between real and fake items (Gulrajani et al. 2017, eq. 3); arguments as `slope_penalty`'s."""
+    share = torch.rand(len(real), *[1] * (real.ndim - 1), generator=random, device=real.device)
     with torch.autocast(real.device.type, enabled=False):
         slopes = slope(torch.lerp(real, fake.float(), share))
-    return (torch.linalg.vector_norm(slopes, dim=(1, 2, 3)) - 1.0).square().mean()
+    return (slopes.flatten(1).norm(dim=1) - 1.0).square().mean()
+
+
+def zero_centred_penalty(slope: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Computes E[|grad D(x)|^2] / 2: R1 on real images, R2 on synthetic ones (Mescheder et al. 2018)."""
+    with torch.autocast(images.device.type, enabled=False):
+        return 0.5 * slope(images).flatten(1).square().sum(dim=1).mean()
+
+
+def autograd_slope(critic: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Makes the slope of any critic, from images to linear scores, by differentiating it; `trunk_slope` is cheaper where it applies."""
+
+    def slope(images: Tensor) -> Tensor:
+        images = images.detach().requires_grad_(True)
+        with torch.enable_grad():
+            (slopes,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+        return slopes
+
+    return slope
 
 
 def trunk_slope(trunk: nn.Sequential, images: Tensor, weigh: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,18 +1,21 @@
 """What every generator family is: networks, one training step, sampling from averaged weights, and a state that continues bit for bit.
 
 `loop.train` drives a model, `stage.train_to_mark` stores it. A family subclasses `GeneratorModel` (or `LatentModel`, where images come from
-a random vector) and says how its networks are built and what one step does.
+a random vector; or `adversarial.AdversarialModel`, where a critic and a generator take turns) and says how its networks are built and what one
+step does.
 """
 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from trainables.errors import SettingsError
+from trainables.generators.subject import Batch, Drawn, Subject, TrainingData
+from trainables.scores.costs import ms_per_image, multiply_adds_g
 from trainables.seeds import child_seed
 
 SAMPLE_BATCH = 64
@@ -49,6 +52,12 @@ def to_pixels(images: Tensor) -> Tensor:
     return images.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8).contiguous()
 
 
+def read_betas(text: str) -> tuple[float, float]:
+    """Reads Adam coefficients written as "0.5,0.9"."""
+    first, second = text.split(",")
+    return float(first), float(second)
+
+
 def adam(parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
     """Makes a fused Adam."""
     return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=True)
@@ -62,16 +71,24 @@ def millions(module: nn.Module) -> float:
 class GeneratorModel(ABC):
     """One generator in training, and the averaged copy that is evaluated."""
 
-    makes: ClassVar[str] = "images"
-    """What it makes: images."""
+    makes: ClassVar[Literal["images", "images and masks", "features"]] = "images"
+    """What it makes."""
+    learns: ClassVar[bool] = True
+    """False for families that only `fit` the data: they take no training step, and their mark is 0."""
     needs_backgrounds: ClassVar[bool] = False
     """True for families that turn defect-free images into defects."""
     truncates: ClassVar[bool] = False
     """Whether a truncation changes what is drawn: true of families that start from a latent."""
-    class_modes: ClassVar[tuple[str, ...]] = ("per_class", "conditional")
-    """How it may serve several classes: a model each, or one that is told the class."""
+    class_modes: ClassVar[tuple[str, ...]] = ("per_class", "conditional", "pooled")
+    """How it may serve several classes: a model each, one that is told the class, or one that is not, whose images an inspector sorts."""
+    takes_vectors: ClassVar[bool] = True
+    """Whether, in conditional mode, a class may be told by another vector than a one-hot."""
     sizes_px: ClassVar[tuple[int, ...]] = (16, 32, 64, 128, 256)
     """Sides it can be built for."""
+    fewest_images: ClassVar[int] = 2
+    """Fewest training images of a class that it can be trained on."""
+    sampling_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that decide only how images are drawn: a training serves all their values."""
     gradient_exempt: ClassVar[dict[str, str]] = {}
     """Parameters that no gradient reaches, and why: `generator.<name>` or `critic.<name>`."""
     VERSION: ClassVar[int]
@@ -79,40 +96,25 @@ class GeneratorModel(ABC):
     Config: ClassVar[type]
     """Its settings."""
 
-    def __init__(
-        self,
-        config: Any,
-        *,
-        size_px: int,
-        channels: int,
-        num_classes: int,
-        device: str = "cpu",
-        precision: str = "fp32",
-        seed: int = 0,
-        background_label: int | None = None,
-    ) -> None:
+    def __init__(self, config: Any, subject: Subject, *, device: str = "cpu", precision: str = "fp32", seed: int = 0) -> None:
         """Builds networks and optimizers; equal arguments give equal weights.
 
         Args:
             config: the family's `Config`.
-            size_px: side of the images.
-            channels: 1 or 3.
-            num_classes: classes it serves; 1 builds it unconditional.
+            subject: what to make.
             device: where it lives.
             precision: fp32, or bf16 for convolutions under autocast; weights, penalties, losses and averages stay float32.
             seed: decides the first weights and every random number of training.
-            background_label: the class that is defect-free, where there is one; only families that need backgrounds look at it.
 
         Raises:
             SettingsError: the family cannot be built for this size.
         """
-        if size_px not in self.sizes_px:
+        if self.makes != "features" and subject.size_px not in self.sizes_px:
             raise SettingsError(
-                f"data.size_px: {type(self).__name__} cannot be built for {size_px} px; it can for {', '.join(map(str, self.sizes_px))}"
+                f"data.size_px: {type(self).__name__} cannot be built for {subject.size_px} px; it can for {', '.join(map(str, self.sizes_px))}"
             )
-        self.config = config
-        self.size_px, self.channels, self.num_classes = size_px, channels, num_classes
-        self.device, self.precision, self.seed, self.background_label = torch.device(device), precision, seed, background_label
+        self.config, self.subject = config, subject
+        self.device, self.precision, self.seed = torch.device(device), precision, seed
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(child_seed(seed, "weights"))
             generator, critic = self.build()
@@ -120,7 +122,7 @@ class GeneratorModel(ABC):
         self.critic = critic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.optimizer_g, self.optimizer_d = self.optimizers()
-        self.label_share = torch.full((num_classes,), 1.0 / num_classes)
+        self.label_share = torch.full((subject.num_classes,), 1.0 / subject.num_classes)
         self._averages = list(self.ema.parameters())
         self._weights = [parameter.data for parameter in self.generator.parameters()]
         self._settled = False
@@ -136,13 +138,11 @@ class GeneratorModel(ABC):
         """Makes the generator's and the critic's optimizer."""
 
     @abstractmethod
-    def train_step(self, real: Tensor, labels: Tensor, backgrounds: Tensor | None, step: int) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Does one step of training.
 
         Args:
-            real: uint8 (batch_size, C, H, W) on the device.
-            labels: int64 (batch_size,).
-            backgrounds: uint8 (backgrounds_per_step, C, H, W) for families that need them.
+            batch: what is shown.
             step: position in the training, from 0; with the seed it decides every random number of the step.
 
         Returns:
@@ -150,18 +150,15 @@ class GeneratorModel(ABC):
         """
 
     @abstractmethod
-    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Tensor:
-        """Draws images of one class from the averaged generator.
+    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Drawn:
+        """Draws items of one class from the averaged generator.
 
         Args:
             label: the class, from 0; 0 for an unconditional model.
             count: how many, at least 1.
-            seed: equal seeds give equal images.
+            seed: equal seeds give equal items.
             truncation: scale of the latent in (0, 1], for families that have one.
             backgrounds: uint8 (M, C, H, W), for families that need them.
-
-        Returns:
-            uint8 (count, C, H, W) on the CPU.
         """
 
     @abstractmethod
@@ -187,6 +184,10 @@ class GeneratorModel(ABC):
     def steps_per_period(self) -> int:
         """Steps after which the pattern of updates repeats; marks fall on its multiples."""
         return 1
+
+    def fit(self, data: TrainingData) -> None:
+        """Takes what it needs of the data beside batches, before the first step of a training and before each continued one."""
+        self.label_share = torch.bincount(data.labels, minlength=data.num_classes).double() / len(data.labels)
 
     # What all families share.
 
@@ -237,6 +238,11 @@ class GeneratorModel(ABC):
         """Says whether every weight is a finite number."""
         parameters = [*self.generator.parameters(), *self.critic.parameters(), *self.ema.parameters()]
         return bool(torch.stack([parameter.detach().isfinite().all() for parameter in parameters]).all())
+
+    def drawing_costs(self) -> dict[str, float]:
+        """Measures what drawing one item costs: multiply-adds in thousands of millions, and milliseconds."""
+        device = str(self.device)
+        return {"generator_gmadds": multiply_adds_g(*self.probe(), device), "generator_ms_per_image": ms_per_image(*self.probe(), device)}
 
     def parameters_m(self) -> float:
         """Counts the generator's parameters, in millions."""
@@ -289,7 +295,7 @@ class LatentModel(GeneratorModel):
         return images
 
     @torch.no_grad()
-    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Tensor:
+    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Drawn:
         """Draws images of one class; see `GeneratorModel.sample`."""
         self.sampler_state()
         # Latents come from the CPU's generator, so that a seed means the same latents on every device.
@@ -299,7 +305,7 @@ class LatentModel(GeneratorModel):
         for rows in torch.arange(count).split(SAMPLE_BATCH):
             with self.autocast():
                 parts.append(to_pixels(self.draw(z[rows], labels[rows], truncation)).cpu())
-        return torch.cat(parts)
+        return Drawn(items=torch.cat(parts))
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]) -> None:

@@ -16,8 +16,8 @@ from torch.nn import functional
 from trainables.errors import SettingsError
 from trainables.generators.loop import Shuffle
 from trainables.generators.losses import gradient_penalty, trunk_slope
-from trainables.generators.model import SAMPLE_BATCH, GeneratorModel, adam, check_limits, to_pixels, to_signed
-from trainables.generators.wgan_gp import read_betas
+from trainables.generators.model import SAMPLE_BATCH, GeneratorModel, adam, check_limits, read_betas, to_pixels, to_signed
+from trainables.generators.subject import Batch, Drawn
 from trainables.seeds import child_seed
 
 
@@ -153,6 +153,7 @@ class PeGan(GeneratorModel):
 
     needs_backgrounds = True
     class_modes = ("conditional",)
+    takes_vectors = False
     sizes_px = (32, 64, 128, 256)
     VERSION = 2
     Config = PeGanConfig
@@ -162,12 +163,12 @@ class PeGan(GeneratorModel):
     @property
     def domains(self) -> int:
         """Classes and the background, which may be one of the classes."""
-        return self.num_classes + (self.background_label is None)
+        return self.subject.num_classes + (self.subject.background_label is None)
 
     @property
     def background_domain(self) -> int:
         """Which domain the backgrounds are."""
-        return self.num_classes if self.background_label is None else self.background_label
+        return self.subject.num_classes if self.subject.background_label is None else self.subject.background_label
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         """Makes both networks with torch's own weights, as StarGAN does.
@@ -176,8 +177,8 @@ class PeGan(GeneratorModel):
         """
         width, domains = self.config.base_width, self.domains
         return (
-            Translator(width=width, blocks=self.config.n_res_blocks, channels=self.channels, domains=domains),
-            TwoHeadedCritic(width=width, size_px=self.size_px, channels=self.channels, domains=domains),
+            Translator(width=width, blocks=self.config.n_res_blocks, channels=self.subject.channels, domains=domains),
+            TwoHeadedCritic(width=width, size_px=self.subject.size_px, channels=self.subject.channels, domains=domains),
         )
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
@@ -200,8 +201,9 @@ class PeGan(GeneratorModel):
         """Steps after which generator updates and penalties fall together again."""
         return math.lcm(self.config.n_critic, self.config.gp_interval)
 
-    def train_step(self, real: Tensor, labels: Tensor, backgrounds: Tensor | None, step: int) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Does one critic step, and a generator step at the end of each round."""
+        real, labels, backgrounds = batch.real, batch.labels, batch.backgrounds
         assert backgrounds is not None, "the loop refuses a training without backgrounds"
         random = self.random(step)
         self._schedule(step)
@@ -209,7 +211,7 @@ class PeGan(GeneratorModel):
         images = torch.cat([to_signed(real), scenes])
         scene_domain = torch.full((len(scenes),), self.background_domain, device=self.device)
         domains = torch.cat([labels, scene_domain])
-        defects = torch.tensor([label for label in range(self.num_classes) if label != self.background_label], device=self.device)
+        defects = torch.tensor([label for label in range(self.subject.num_classes) if label != self.subject.background_label], device=self.device)
         wanted = defects[torch.randint(len(defects), (len(scenes),), generator=random, device=self.device)]
         if self.config.both_directions == "both":
             sources, origins, targets = images, domains, torch.cat([torch.full_like(labels, self.background_domain), wanted])
@@ -268,7 +270,7 @@ class PeGan(GeneratorModel):
         return {"loss_g": loss_g.detach(), "loss_cls_g": loss_cls.detach(), "loss_rec": loss_rec.detach()}
 
     @torch.no_grad()
-    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Tensor:
+    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Drawn:
         """Puts defects of one class on backgrounds, each of which is used once before any is used again; it has no latent to truncate."""
         if backgrounds is None or len(backgrounds) == 0:
             raise SettingsError("pe_gan draws defects on backgrounds and was given none: set data.backgrounds to folder or crops")
@@ -282,7 +284,7 @@ class PeGan(GeneratorModel):
             with self.autocast():
                 images = self.ema(scenes.to(self.device), torch.full((len(chosen),), label, device=self.device))
             parts.append(to_pixels(images).cpu())
-        return torch.cat(parts)
+        return Drawn(items=torch.cat(parts))
 
     def probe(self) -> tuple[Callable[[Tensor], Tensor], tuple[int, ...]]:
         """Gives the averaged generator as a function of images."""
@@ -290,7 +292,7 @@ class PeGan(GeneratorModel):
         def produce(images: Tensor) -> Tensor:
             return self.ema(images, torch.zeros(len(images), dtype=torch.int64, device=images.device))
 
-        return produce, (self.channels, self.size_px, self.size_px)
+        return produce, (self.subject.channels, self.subject.size_px, self.subject.size_px)
 
 
 def mirror(images: Tensor, random: torch.Generator) -> Tensor:

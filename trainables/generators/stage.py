@@ -10,15 +10,18 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
-from trainables.generators.loop import CHECKPOINT_EVERY_S, LOOP_VERSION, REPORT_EVERY_S, TrainingImages, steps_for, train
+from trainables.generators.loop import CHECKPOINT_EVERY_S, LOOP_VERSION, REPORT_EVERY_S, steps_for, train
 from trainables.generators.model import GeneratorModel
+from trainables.generators.subject import Subject, TrainingData
 from trainables.progress import Progress
 from trainables.recipe import GeneratorPart
 from trainables.registry import pick
-from trainables.scores.costs import PeakMemory, ms_per_image, multiply_adds_g
+from trainables.scores.costs import PeakMemory
 from trainables.settings import from_plain, to_plain
 from trainables.store import Entry, Store, stage_key
 
@@ -81,7 +84,7 @@ def check(part: GeneratorPart, *, size_px: int, backgrounds: bool) -> None:
         SettingsError: what `resolve` raises, a size the family cannot be built for, or missing backgrounds.
     """
     family, _ = resolve(part)
-    if size_px not in family.sizes_px:
+    if family.makes != "features" and size_px not in family.sizes_px:
         raise SettingsError(f"data.size_px: {part.family} cannot be built for {size_px} px; it can for {', '.join(map(str, family.sizes_px))}")
     if family.needs_backgrounds and not backgrounds:
         raise SettingsError(
@@ -90,58 +93,36 @@ def check(part: GeneratorPart, *, size_px: int, backgrounds: bool) -> None:
         )
 
 
-def build(
-    part: GeneratorPart,
-    *,
-    size_px: int,
-    channels: int,
-    num_classes: int,
-    device: str = "cpu",
-    precision: str = "fp32",
-    seed: int = 0,
-    background_label: int | None = None,
-) -> GeneratorModel:
+def build(part: GeneratorPart, subject: Subject, *, device: str = "cpu", precision: str = "fp32", seed: int = 0) -> GeneratorModel:
     """Builds the untrained model of a generator part; arguments as `GeneratorModel` takes them.
 
     Raises:
         SettingsError: no such family or setting, or a size the family cannot be built for.
     """
     family, config = _family(part)
-    return family(
-        config,
-        size_px=size_px,
-        channels=channels,
-        num_classes=num_classes,
-        device=device,
-        precision=precision,
-        seed=seed,
-        background_label=background_label,
-    )
+    return family(config, subject, device=device, precision=precision, seed=seed)
 
 
-def generator_key(
-    part: GeneratorPart,
-    *,
-    inputs: Sequence[str],
-    cls: str | None,
-    size_px: int,
-    channels: int,
-    num_classes: int,
-    precision: str,
-    seed: int,
-    background_label: int | None = None,
-) -> str:
-    """Names a training, whatever its mark."""
+def generator_key(part: GeneratorPart, subject: Subject, *, inputs: Sequence[str], cls: str | None, precision: str, seed: int) -> str:
+    """Names a training, whatever its mark and however images are drawn from it.
+
+    Args:
+        part: family and settings.
+        subject: what it makes; its class vectors are named by the key of what made them, among the inputs.
+        inputs: keys of what the data came from.
+        cls: name of the one class, where there is a model for each.
+        precision: fp32 or bf16.
+        seed: the stage's seed.
+    """
     family, config = resolve(part)
     settings = {
         "family": part.family,
-        "settings": to_plain(config),
+        "settings": {name: value for name, value in to_plain(config).items() if name not in family.sampling_settings},
         "class": cls,
-        "size_px": size_px,
-        "channels": channels,
-        "num_classes": num_classes,
+        "shape": list(subject.shape),
+        "num_classes": subject.num_classes,
         "precision": precision,
-        "background_label": background_label if family.needs_backgrounds else None,
+        "background_label": subject.background_label if family.needs_backgrounds else None,
     }
     return stage_key("generator", version=1000 * LOOP_VERSION + family.VERSION, settings=settings, inputs=inputs, seed=seed)
 
@@ -149,11 +130,9 @@ def generator_key(
 def train_to_mark(
     part: GeneratorPart,
     *,
-    data: TrainingImages,
+    data: TrainingData,
     inputs: Sequence[str],
     cls: str | None,
-    size_px: int,
-    channels: int,
     seed: int,
     precision: str,
     device: str,
@@ -165,11 +144,9 @@ def train_to_mark(
 
     Args:
         part: family, settings and mark.
-        data: what to train on; `TrainingImages.only(label)` for a model of one class.
-        inputs: keys of what the data came from: pack, split, backgrounds.
+        data: what to train on; `TrainingData.only(label)` for a model of one class.
+        inputs: keys of what the data came from: pack, split, backgrounds, class vectors.
         cls: name of the one class, where there is a model for each.
-        size_px: side of the images.
-        channels: 1 or 3.
         seed: the stage's seed.
         precision: fp32 or bf16.
         device: where to train.
@@ -185,30 +162,12 @@ def train_to_mark(
 
     Raises:
         SettingsError: settings that cannot be used.
-        TrialFailure: the training diverged.
+        TrialFailure: the training diverged or collapsed.
         StoreError: the store cannot be read or written.
     """
-    key = generator_key(
-        part,
-        inputs=inputs,
-        cls=cls,
-        size_px=size_px,
-        channels=channels,
-        num_classes=data.num_classes,
-        precision=precision,
-        seed=seed,
-        background_label=data.background_label,
-    )
-    model = build(
-        part,
-        size_px=size_px,
-        channels=channels,
-        num_classes=data.num_classes,
-        device=device,
-        precision=precision,
-        seed=seed,
-        background_label=data.background_label,
-    )
+    subject = data.subject
+    key = generator_key(part, subject, inputs=inputs, cls=cls, precision=precision, seed=seed)
+    model = build(part, subject, device=device, precision=precision, seed=seed)
     stage, stop_step = f"generator/{key}", steps_for(model, part.kimg)
     mark = f"{stop_step:08d}"
     if (entry := store.lookup(stage, mark)) is not None:
@@ -237,12 +196,10 @@ def train_to_mark(
     seconds = restored.seconds + time.monotonic() - begun
     costs = {
         "generator_params_m": model.parameters_m(),
-        "generator_gmadds": multiply_adds_g(*model.probe(), device),
-        "generator_ms_per_image": ms_per_image(*model.probe(), device),
+        **model.drawing_costs(),
         "generator_s": restored.seconds_before + seconds,
         "generator_peak_memory_gib": memory.gib,
     }
-    built = {"size_px": size_px, "channels": channels, "num_classes": data.num_classes, "background_label": data.background_label}
     info = {
         "seconds": seconds,
         "device": device,
@@ -255,7 +212,10 @@ def train_to_mark(
         "class": cls,
         "precision": precision,
         "seed": seed,
-        **built,
+        "shape": list(subject.shape),
+        "num_classes": subject.num_classes,
+        "background_label": subject.background_label,
+        "class_vector_length": None if subject.class_vectors is None else subject.class_vectors.shape[1],
     }
     files = {"ema.safetensors": state_to_bytes(model.sampler_state()), "state.safetensors": state_to_bytes(model.state())}
     entry = store.publish(stage, mark, files, json.loads(json.dumps(info)))
@@ -263,17 +223,29 @@ def train_to_mark(
     return _mark(entry, reused=False)
 
 
-def load_sampler(entry: Entry, *, device: str = "cpu") -> GeneratorModel:
+def load_sampler(entry: Entry, *, settings: Mapping[str, Any] | None = None, device: str = "cpu") -> GeneratorModel:
     """Loads a mark to draw images from: `sample` works, training does not continue from it.
+
+    Args:
+        entry: the mark.
+        settings: settings that decide how images are drawn, where they are not those that the mark was trained under.
+        device: where to draw.
 
     Raises:
         StoreError: the mark is damaged.
         SettingsError: the mark is of a family that is not there.
     """
     info: Mapping[str, Any] = entry.info
-    part = GeneratorPart(family=info["family"], settings=info["settings"], kimg=info["kimg"])
-    names = ("size_px", "channels", "num_classes", "background_label", "precision", "seed")
-    model = build(part, device=device, **{name: info[name] for name in names})
+    part = GeneratorPart(family=info["family"], settings={**info["settings"], **(settings or {})}, kimg=info["kimg"])
+    length = info["class_vector_length"]
+    subject = Subject(
+        shape=tuple(info["shape"]),
+        num_classes=info["num_classes"],
+        background_label=info["background_label"],
+        # Their values are in the state; only how many there are decides how the networks are built.
+        class_vectors=torch.ones(info["num_classes"], length) if length is not None else None,
+    )
+    model = build(part, subject, device=device, precision=info["precision"], seed=info["seed"])
     model.load_sampler(state_from_bytes(entry.read("ema.safetensors")))
     return model
 

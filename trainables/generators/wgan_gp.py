@@ -1,15 +1,15 @@
 """WGAN-GP (Gulrajani et al. 2017) on the DCGAN networks, the critic without batch norm: the baseline "DCGAN + WGAN-GP" of the LM-GAN paper."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from trainables.generators.adversarial import AdversarialModel
+from trainables.generators.diffaugment import Policy
 from trainables.generators.layers import DownStack, UpStack, initialise, initialise_critic
-from trainables.generators.losses import gradient_penalty
-from trainables.generators.model import LatentModel, adam, check_limits, to_signed
+from trainables.generators.model import adam, check_limits, read_betas
 
 Betas = Literal["0,0.9", "0.5,0.9", "0.5,0.999"]
 
@@ -34,8 +34,10 @@ class WganGpConfig:
     """Length of the latent."""
     width: int = 64
     """Channels of the widest map of both networks."""
-    class_mode: Literal["per_class", "conditional"] = "conditional"
-    """One model for each class, or one that is told the class."""
+    diffaug: Policy = "none"
+    """DiffAugment's changes to what the critic sees."""
+    class_mode: Literal["per_class", "conditional", "pooled"] = "conditional"
+    """One model for each class, one that is told the class, or one that is not."""
     ema_halflife_kimg: float = 0.0
     """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
 
@@ -44,19 +46,18 @@ class WganGpConfig:
         check_limits(self, above_0=["lr"], at_least_0=["gp_lambda", "ema_halflife_kimg"], at_least_1=whole)
 
 
-class WganGp(LatentModel):
-    """Wasserstein distance with a gradient penalty; one step is one critic step, and every `n_critic`-th also moves the generator."""
+class WganGp(AdversarialModel):
+    """Wasserstein distance with a gradient penalty."""
 
-    VERSION = 2
+    LOSS = "wgan_gp"
+    VERSION = 3
     Config: ClassVar[type[Any]] = WganGpConfig
     config: WganGpConfig
-    critic: DownStack
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         """Makes the DCGAN stacks, the critic without batch norm."""
-        shape = {"size_px": self.size_px, "channels": self.channels, "num_classes": self.num_classes}
-        generator = UpStack(latent_dim=self.config.latent_dim, width=self.config.width, **shape)
-        critic = DownStack(width=self.config.width, norm=False, **shape)
+        generator = UpStack(latent_dim=self.config.latent_dim, width=self.config.width, subject=self.subject)
+        critic = DownStack(width=self.config.width, subject=self.subject, norm=False)
         initialise(generator)
         initialise_critic(critic)
         return generator, critic
@@ -65,52 +66,3 @@ class WganGp(LatentModel):
         """Makes an Adam for each network."""
         betas = read_betas(self.config.betas)
         return adam(self.generator.parameters(), self.config.lr, betas), adam(self.critic.parameters(), self.config.lr, betas)
-
-    @property
-    def steps_per_period(self) -> int:
-        """Steps after which generator updates and penalties fall together again."""
-        return math.lcm(self.config.n_critic, self.config.gp_interval)
-
-    def train_step(self, real: Tensor, labels: Tensor, backgrounds: Tensor | None, step: int) -> dict[str, Tensor]:
-        """Does one critic step, and a generator step at the end of each round."""
-        random = self.random(step)
-        losses = self._critic_step(to_signed(real), labels, random, step)
-        if (step + 1) % self.config.n_critic == 0:
-            losses["loss_g"] = self._generator_step(labels, random)
-            self.average(step, self.images_per_step * self.config.n_critic)
-        return losses
-
-    def _critic_step(self, real: Tensor, labels: Tensor, random: torch.Generator, step: int) -> dict[str, Tensor]:
-        self.critic.requires_grad_(True)
-        self.optimizer_d.zero_grad(set_to_none=True)
-        with torch.no_grad(), self.autocast():
-            fake = self.generator(self.latent(len(real), random), labels)
-        # Without batch norm real and fake images may share one pass.
-        with self.autocast():
-            scores = self.critic(torch.cat([real, fake]), torch.cat([labels, labels]))
-        on_real, on_fake = scores.chunk(2)
-        distance = on_real.mean() - on_fake.mean()
-        loss = -distance
-        told = {"distance": distance.detach()}
-        if step % self.config.gp_interval == 0:
-            penalty = gradient_penalty(lambda images: self.critic.slope(images, labels), real, fake, random)
-            loss = loss + self.config.gp_lambda * self.config.gp_interval * penalty
-            told["penalty"] = penalty.detach()
-        loss.backward()
-        self.optimizer_d.step()
-        return told
-
-    def _generator_step(self, labels: Tensor, random: torch.Generator) -> Tensor:
-        self.critic.requires_grad_(False)
-        self.optimizer_g.zero_grad(set_to_none=True)
-        with self.autocast():
-            loss = -self.critic(self.generator(self.latent(len(labels), random), labels), labels).mean()
-        loss.backward()
-        self.optimizer_g.step()
-        return loss.detach()
-
-
-def read_betas(text: str) -> tuple[float, float]:
-    """Reads Adam coefficients written as "0.5,0.9"."""
-    first, second = text.split(",")
-    return float(first), float(second)

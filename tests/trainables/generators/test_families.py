@@ -9,9 +9,10 @@ from torch import Tensor
 from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.errors import SettingsError, TrialFailure
 from trainables.generators import GENERATORS
-from trainables.generators.loop import TrainingImages, train
+from trainables.generators.loop import train
 from trainables.generators.model import GeneratorModel
 from trainables.generators.stage import build
+from trainables.generators.subject import Subject, TrainingData
 from trainables.recipe import GeneratorPart
 from trainables.registry import resolve
 from trainables.settings import from_plain
@@ -39,25 +40,27 @@ FAMILIES = sorted(GENERATORS)
 def small(family: str, *, channels: int = 1, num_classes: int = CLASSES, size_px: int = 32, **more: object) -> GeneratorModel:
     arguments = {"device": "cpu", "precision": "fp32", "seed": 5, **more}
     part = GeneratorPart(family=family, settings={"ema_halflife_kimg": 0.05, **SMALL.get(family, {})}, kimg=1.0)
-    return build(part, size_px=size_px, channels=channels, num_classes=num_classes, **arguments)  # type: ignore[arg-type]
+    return build(part, Subject(shape=(channels, size_px, size_px), num_classes=num_classes), **arguments)  # type: ignore[arg-type]
 
 
-def images(channels: int = 1, size_px: int = 32, count: int = 30) -> TrainingImages:
+def images(channels: int = 1, size_px: int = 32, count: int = 30) -> TrainingData:
     random = torch.Generator().manual_seed(0)
     labels = torch.arange(count) % CLASSES
     pixels = torch.randint(0, 200, (count, channels, size_px, size_px), generator=random, dtype=torch.uint8)
     pixels += (labels * 20).to(torch.uint8)[:, None, None, None]
     scenes = torch.randint(100, 140, (7, channels, size_px, size_px), generator=random, dtype=torch.uint8)
-    return TrainingImages(images=pixels, labels=labels, backgrounds=scenes, num_classes=CLASSES)
+    return TrainingData(items=pixels, labels=labels, backgrounds=scenes, num_classes=CLASSES)
 
 
-def run(model: GeneratorModel, data: TrainingImages, start_step: int, stop_step: int) -> dict[str, float]:
+def run(model: GeneratorModel, data: TrainingData, start_step: int, stop_step: int) -> dict[str, float]:
     (*_, last) = train(model, data, start_step=start_step, stop_step=stop_step, seed=9, report_every_s=1e9)
     return last.metrics
 
 
 def draw(model: GeneratorModel, label: int = 0, count: int = 5, seed: int = 1, truncation: float = 1.0) -> Tensor:
-    return model.sample(label, count, seed, truncation=truncation, backgrounds=images(model.channels, model.size_px).backgrounds)
+    return model.sample(
+        label, count, seed, truncation=truncation, backgrounds=images(model.subject.channels, model.subject.size_px).backgrounds
+    ).items
 
 
 def flat(state: object) -> list[object]:
@@ -148,7 +151,7 @@ def test_the_average_follows_the_weights_slower_than_they_move(family: str) -> N
 @pytest.mark.parametrize("family", FAMILIES)
 def test_half_life_zero_evaluates_the_weights_as_they_are(family: str) -> None:
     part = GeneratorPart(family=family, settings={**SMALL.get(family, {}), "ema_halflife_kimg": 0.0}, kimg=1.0)
-    model = build(part, size_px=32, channels=1, num_classes=CLASSES)
+    model = build(part, Subject(shape=(1, 32, 32), num_classes=CLASSES))
     run(model, images(), 0, model.steps_per_period)
     for averaged, weight in zip(model.ema.parameters(), model.generator.parameters(), strict=True):
         assert torch.equal(averaged, weight)
@@ -182,7 +185,7 @@ def test_a_size_it_cannot_be_built_for_is_refused(family: str) -> None:
 @pytest.mark.parametrize("family", [name for name in FAMILIES if resolve(GENERATORS[name]).needs_backgrounds])
 def test_missing_backgrounds_are_said(family: str) -> None:
     data = images()
-    bare = TrainingImages(images=data.images, labels=data.labels, num_classes=CLASSES)
+    bare = TrainingData(items=data.items, labels=data.labels, num_classes=CLASSES)
     with pytest.raises(SettingsError, match=r"data\.backgrounds"):
         run(small(family), bare, 0, 1)
     with pytest.raises(SettingsError, match=r"data\.backgrounds"):

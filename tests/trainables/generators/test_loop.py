@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from trainables.errors import SettingsError
 from trainables.generators.dcgan import Dcgan, DcganConfig
-from trainables.generators.loop import Shuffle, TrainingImages, steps_for, train
+from trainables.generators.loop import Shuffle, steps_for, train
+from trainables.generators.subject import Subject, TrainingData
 from trainables.generators.wgan_gp import WganGp, WganGpConfig
 
 
@@ -31,22 +32,22 @@ def test_epochs_differ_and_so_do_seeds() -> None:
 )
 def test_marks_fall_on_whole_periods(batch: int, n_critic: int, gp_interval: int, kimg: float, steps: int) -> None:
     config = WganGpConfig(batch=batch, n_critic=n_critic, gp_interval=gp_interval, width=8)
-    model = WganGp(config, size_px=32, channels=1, num_classes=1)
+    model = WganGp(config, Subject(shape=(1, 32, 32)))
     assert steps_for(model, kimg) == steps
 
 
 def test_a_mark_must_be_above_0() -> None:
-    model = Dcgan(DcganConfig(width=8), size_px=32, channels=1, num_classes=1)
+    model = Dcgan(DcganConfig(width=8), Subject(shape=(1, 32, 32)))
     with pytest.raises(SettingsError, match="not above 0"):
         steps_for(model, 0.0)
     with pytest.raises(SettingsError, match="not above 0"):
         steps_for(model, float("nan"))
 
 
-def tiny() -> tuple[Dcgan, TrainingImages]:
+def tiny() -> tuple[Dcgan, TrainingData]:
     pixels = torch.randint(0, 255, (6, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    data = TrainingImages(images=pixels, labels=torch.zeros(6, dtype=torch.int64), num_classes=1)
-    return Dcgan(DcganConfig(width=8, batch=8), size_px=32, channels=1, num_classes=1), data
+    data = TrainingData(items=pixels, labels=torch.zeros(6, dtype=torch.int64), num_classes=1)
+    return Dcgan(DcganConfig(width=8, batch=8), Subject(shape=(1, 32, 32))), data
 
 
 def test_it_reports_at_once_when_asked_to_and_always_at_the_end() -> None:
@@ -74,8 +75,8 @@ def test_it_saves_on_time_and_when_nobody_listens_any_more() -> None:
 
 def test_a_single_class_is_taken_out_and_relabelled() -> None:
     pixels = torch.arange(4, dtype=torch.uint8)[:, None, None, None].expand(4, 1, 32, 32)
-    data = TrainingImages(images=pixels, labels=torch.tensor([0, 2, 1, 2]), num_classes=3)
+    data = TrainingData(items=pixels, labels=torch.tensor([0, 2, 1, 2]), num_classes=3)
     one = data.only(2)
     assert one.num_classes == 1
-    assert one.images[:, 0, 0, 0].tolist() == [1, 3]
+    assert one.items[:, 0, 0, 0].tolist() == [1, 3]
     assert one.labels.tolist() == [0, 0]

@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.generators.dcgan import bce
 from trainables.generators.layers import DownStack
-from trainables.generators.lm_gan import FiveLayerCritic, LmGanConfig
-from trainables.generators.losses import gradient_penalty
+from trainables.generators.losses import critic_loss, gradient_penalty
 from trainables.generators.pe_gan import TwoHeadedCritic
+from trainables.generators.subject import Subject
 
 
 def pair() -> tuple[Tensor, Tensor, torch.Generator]:
@@ -46,17 +45,17 @@ def test_points_lie_between_the_images_of_each_pair() -> None:
 
 def critics(channels: int, labels: Tensor) -> dict[str, tuple[nn.Module, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:
     """Gives every critic in float64 with its score and its slope, as functions of images of 64 px."""
-    stack = DownStack(width=4, size_px=64, channels=channels, num_classes=3, norm=False).double()
-    single = DownStack(width=4, size_px=64, channels=channels, num_classes=1, norm=False).double()
-    five = FiveLayerCritic(LmGanConfig(base_channels=4), size_px=64, channels=channels, num_classes=3).double()
+    three = Subject(shape=(channels, 64, 64), num_classes=3)
+    stack = DownStack(width=4, subject=three, norm=False).double()
+    single = DownStack(width=4, subject=Subject(shape=(channels, 64, 64)), norm=False).double()
+    five = DownStack(width=4, subject=three, norm=False, stages=5).double()
     heads = TwoHeadedCritic(width=4, size_px=64, channels=channels, domains=4).double()
 
-    def projected(critic: DownStack | FiveLayerCritic) -> Callable[[Tensor], Tensor]:
+    def projected(critic: DownStack) -> Callable[[Tensor], Tensor]:
         def score(images: Tensor) -> Tensor:
             maps = critic.layers(images)
-            flat = critic.score(maps) if isinstance(critic, DownStack) else critic.score(maps.flatten(1))
-            classes = 0.0 if critic.classes is None else (critic.classes(labels) * maps.mean(dim=(2, 3))).sum(dim=1)
-            return flat.flatten(1).squeeze(1) + classes  # type: ignore[no-any-return]
+            classes = 0.0 if critic.classes is None else (critic.classes(critic.code(labels)) * maps.mean(dim=(2, 3))).sum(dim=1)
+            return critic.score(maps).flatten(1).squeeze(1) + classes  # type: ignore[no-any-return]
 
         return score
 
@@ -88,7 +87,7 @@ def test_slopes_and_their_derivatives_are_autograd_s(name: str, channels: int) -
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_penalty_is_float32_under_any_precision(precision: str) -> None:
-    critic = DownStack(width=8, size_px=32, channels=1, num_classes=2, norm=False)
+    critic = DownStack(width=8, subject=Subject(shape=(1, 32, 32), num_classes=2), norm=False)
     random = torch.Generator().manual_seed(0)
     real, fake = torch.rand(4, 1, 32, 32, generator=random), torch.rand(4, 1, 32, 32, generator=random)
     labels = torch.tensor([0, 1, 0, 1])
@@ -104,5 +103,5 @@ def test_the_penalty_is_float32_under_any_precision(precision: str) -> None:
 def test_cross_entropy_of_a_linear_score() -> None:
     scores = torch.tensor([0.0, 2.0])
     expected = -(math.log(0.5) + math.log(1 / (1 + math.exp(-2.0)))) / 2
-    assert float(bce(scores, 1.0)) == pytest.approx(expected)
-    assert float(bce(torch.zeros(3), 0.9)) == pytest.approx(math.log(2))
+    assert float(critic_loss("bce", scores, torch.full((2,), -99.0))) == pytest.approx(expected)
+    assert float(critic_loss("bce", torch.zeros(3), torch.full((3,), -99.0), smoothing=0.1)) == pytest.approx(math.log(2))

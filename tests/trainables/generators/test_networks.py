@@ -8,10 +8,11 @@ from trainables.errors import SettingsError
 from trainables.generators.dcgan import Dcgan, DcganConfig
 from trainables.generators.layers import DownStack
 from trainables.generators.lm_gan import LmGan, LmGanConfig
-from trainables.generators.loop import TrainingImages, train
+from trainables.generators.loop import train
 from trainables.generators.model import GeneratorModel
 from trainables.generators.pe_gan import PeGan, PeGanConfig, mirror
 from trainables.generators.stage import check, resolve
+from trainables.generators.subject import Subject, TrainingData
 from trainables.recipe import GeneratorPart
 
 
@@ -22,16 +23,16 @@ def counts(model: GeneratorModel) -> tuple[int, int]:
 
 def test_dcgan_has_the_reference_s_parameters() -> None:
     # pytorch/examples dcgan at 64 px: nz 100, ngf = ndf = 64, three channels.
-    assert counts(Dcgan(DcganConfig(), size_px=64, channels=3, num_classes=1)) == (3_576_704, 2_765_568)
+    assert counts(Dcgan(DcganConfig(), Subject(shape=(3, 64, 64)))) == (3_576_704, 2_765_568)
 
 
 def test_pe_gan_has_the_paper_s_parameters() -> None:
     # Tables 1 and 2 at 128 px with nine defect classes and the background.
-    assert counts(PeGan(PeGanConfig(), size_px=128, channels=3, num_classes=9)) == (2_310_275, 4_441_920)
+    assert counts(PeGan(PeGanConfig(), Subject(shape=(3, 128, 128), num_classes=9))) == (2_310_275, 4_441_920)
 
 
 def test_lm_gan_at_256_px_starts_from_8_by_8_and_512_channels() -> None:
-    model = LmGan(LmGanConfig(), size_px=256, channels=1, num_classes=1)
+    model = LmGan(LmGanConfig(), Subject(shape=(1, 256, 256)))
     assert model.generator.entry.weight.shape == (512 * 8 * 8, 512)
     assert [type(layer) for layer in model.generator.mapping].count(nn.Linear) == 8
     with torch.no_grad():
@@ -40,7 +41,7 @@ def test_lm_gan_at_256_px_starts_from_8_by_8_and_512_channels() -> None:
 
 def test_mapping_depth_0_feeds_the_latent_itself() -> None:
     config = LmGanConfig(mapping_depth=0, latent_dim=6, base_channels=8, normalize_z=False)
-    model = LmGan(config, size_px=32, channels=1, num_classes=1)
+    model = LmGan(config, Subject(shape=(1, 32, 32)))
     z = torch.randn(4, 6)
     assert torch.equal(model.generator.map(z), z)
     assert len(model.optimizer_g.param_groups) == 1
@@ -48,29 +49,29 @@ def test_mapping_depth_0_feeds_the_latent_itself() -> None:
 
 def test_normalised_latents_have_unit_mean_square() -> None:
     config = LmGanConfig(mapping_depth=0, latent_dim=6, base_channels=8)
-    z = LmGan(config, size_px=32, channels=1, num_classes=1).generator.map(torch.randn(4, 6) * 9)
+    z = LmGan(config, Subject(shape=(1, 32, 32))).generator.map(torch.randn(4, 6) * 9)
     torch.testing.assert_close(z.square().mean(dim=1), torch.ones(4))
 
 
 def test_the_mapping_learns_at_its_own_rate() -> None:
     config = LmGanConfig(mapping_depth=2, mapping_width=16, w_dim="latent", base_channels=8, lr=1e-3, mapping_lr_mult=0.1)
-    model = LmGan(config, size_px=32, channels=1, num_classes=2)
+    model = LmGan(config, Subject(shape=(1, 32, 32), num_classes=2))
     assert [group["lr"] for group in model.optimizer_g.param_groups] == pytest.approx([1e-3, 1e-4])
     assert sum(len(group["params"]) for group in model.optimizer_g.param_groups) == len(list(model.generator.parameters()))
 
 
 def test_truncation_pulls_images_together() -> None:
     models: list[GeneratorModel] = [
-        Dcgan(DcganConfig(width=8), size_px=32, channels=1, num_classes=1),
-        LmGan(LmGanConfig(mapping_depth=2, mapping_width=32, w_dim="latent", base_channels=8), size_px=32, channels=1, num_classes=1),
+        Dcgan(DcganConfig(width=8), Subject(shape=(1, 32, 32))),
+        LmGan(LmGanConfig(mapping_depth=2, mapping_width=32, w_dim="latent", base_channels=8), Subject(shape=(1, 32, 32))),
     ]
     for model in models:
-        wide, narrow = (model.sample(0, 32, 0, truncation=truncation).float().std(dim=0).mean() for truncation in (1.0, 0.2))
+        wide, narrow = (model.sample(0, 32, 0, truncation=truncation).items.float().std(dim=0).mean() for truncation in (1.0, 0.2))
         assert narrow < 0.6 * wide
 
 
 def test_the_middle_of_w_is_its_mean() -> None:
-    model = LmGan(LmGanConfig(mapping_depth=2, mapping_width=32, w_dim="latent", base_channels=8), size_px=32, channels=1, num_classes=1)
+    model = LmGan(LmGanConfig(mapping_depth=2, mapping_width=32, w_dim="latent", base_channels=8), Subject(shape=(1, 32, 32)))
     model.sampler_state()
     with torch.no_grad():
         w = model.ema.map(torch.randn(20_000, 50, generator=torch.Generator().manual_seed(3)))
@@ -78,13 +79,13 @@ def test_the_middle_of_w_is_its_mean() -> None:
 
 
 def test_a_critic_without_norm_scores_each_image_by_itself() -> None:
-    critic = DownStack(width=8, size_px=32, channels=1, num_classes=2, norm=False)
+    critic = DownStack(width=8, subject=Subject(shape=(1, 32, 32), num_classes=2), norm=False)
     images, labels = torch.randn(6, 1, 32, 32), torch.tensor([0, 1, 0, 1, 0, 1])
     torch.testing.assert_close(critic(images, labels)[:2], critic(images[:2], labels[:2]))
 
 
 def test_norms_are_measured_anew_for_the_averaged_weights() -> None:
-    model = Dcgan(DcganConfig(width=8, batch=8, ema_halflife_kimg=1.0), size_px=32, channels=1, num_classes=1)
+    model = Dcgan(DcganConfig(width=8, batch=8, ema_halflife_kimg=1.0), Subject(shape=(1, 32, 32)))
     state = model.sampler_state()
     norm = model.ema.layers[1]
     assert isinstance(norm, nn.BatchNorm2d)
@@ -104,37 +105,37 @@ def test_mirrored_images_are_one_of_four() -> None:
     assert min(shares) > 0.15
 
 
-def scenes_and_defects() -> TrainingImages:
+def scenes_and_defects() -> TrainingData:
     random = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 255, (20, 1, 32, 32), generator=random, dtype=torch.uint8)
-    return TrainingImages(images=pixels, labels=torch.arange(20) % 3, backgrounds=pixels[:5], num_classes=3, background_label=2)
+    return TrainingData(items=pixels, labels=torch.arange(20) % 3, backgrounds=pixels[:5], num_classes=3, background_label=2)
 
 
 def test_pe_gan_takes_a_defect_free_class_for_the_background() -> None:
     config = PeGanConfig(base_width=8, n_res_blocks=1, batch=4, n_critic=1)
-    model = PeGan(config, size_px=32, channels=1, num_classes=3, background_label=2)
+    model = PeGan(config, Subject(shape=(1, 32, 32), num_classes=3, background_label=2))
     assert (model.domains, model.background_domain) == (3, 2)
-    apart = PeGan(config, size_px=32, channels=1, num_classes=3)
+    apart = PeGan(config, Subject(shape=(1, 32, 32), num_classes=3))
     assert (apart.domains, apart.background_domain) == (4, 3)
     seen: list[int] = []
     step = model.train_step
-    model.train_step = lambda real, labels, *rest: (seen.extend(labels.tolist()), step(real, labels, *rest))[1]  # type: ignore[method-assign]
+    model.train_step = lambda batch, at: (seen.extend(batch.labels.tolist()), step(batch, at))[1]  # type: ignore[method-assign]
     list(train(model, scenes_and_defects(), start_step=0, stop_step=5, seed=0))
     assert set(seen) == {0, 1}
 
 
 def test_pe_gan_uses_every_background_before_any_twice() -> None:
     config = PeGanConfig(base_width=8, n_res_blocks=1, mirror_backgrounds=False)
-    model = PeGan(config, size_px=32, channels=1, num_classes=2)
+    model = PeGan(config, Subject(shape=(1, 32, 32), num_classes=2))
     drawn = model.sample(0, 5, 3, backgrounds=scenes_and_defects().backgrounds)
-    assert len({image.numpy().tobytes() for image in drawn}) == 5
+    assert len({image.numpy().tobytes() for image in drawn.items}) == 5
 
 
 def test_production_alone_leaves_the_elimination_out() -> None:
     losses = {}
     for directions in ("both", "production_only"):
         config = PeGanConfig(base_width=8, n_res_blocks=1, batch=4, n_critic=1, both_directions=directions)  # type: ignore[arg-type]
-        model = PeGan(config, size_px=32, channels=1, num_classes=3, background_label=2)
+        model = PeGan(config, Subject(shape=(1, 32, 32), num_classes=3, background_label=2))
         shapes: list[int] = []
         model.generator.register_forward_hook(lambda module, inputs, output, shapes=shapes: shapes.append(len(output)))  # type: ignore[misc]
         (last,) = train(model, scenes_and_defects(), start_step=0, stop_step=1, seed=0)
@@ -146,7 +147,7 @@ def test_production_alone_leaves_the_elimination_out() -> None:
 def test_a_linear_decay_reaches_nothing_at_its_horizon_and_no_mark_lies_beyond() -> None:
     settings = {"lr_decay": "linear", "horizon_kimg": 0.016, "batch": 4, "base_width": 8, "n_res_blocks": 1}
     family, config = resolve(GeneratorPart(family="pe_gan", settings=settings, kimg=0.016))
-    model = family(config, size_px=32, channels=1, num_classes=3, background_label=2)
+    model = family(config, Subject(shape=(1, 32, 32), num_classes=3, background_label=2))
     rates = []
     for step in range(4):
         list(train(model, scenes_and_defects(), start_step=step, stop_step=step + 1, seed=0))

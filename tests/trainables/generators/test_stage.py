@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from trainables.errors import SettingsError
-from trainables.generators.loop import TrainingImages
 from trainables.generators.stage import MarkEntry, generator_key, load_sampler, train_to_mark
+from trainables.generators.subject import Subject, TrainingData
 from trainables.progress import Progress
 from trainables.recipe import GeneratorPart
 from trainables.store import Store
@@ -16,9 +16,9 @@ from trainables.store import Store
 SETTINGS = {"width": 8, "batch": 8, "latent_dim": 8, "n_critic": 2, "ema_halflife_kimg": 0.05}
 
 
-def data() -> TrainingImages:
+def data() -> TrainingData:
     pixels = torch.randint(0, 255, (20, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return TrainingImages(images=pixels, labels=torch.arange(20) % 2, num_classes=2)
+    return TrainingData(items=pixels, labels=torch.arange(20) % 2, num_classes=2)
 
 
 def stage(store: Store, kimg: float, *, seed: int = 1, settings: dict[str, object] | None = None) -> Generator[Progress, None, MarkEntry]:
@@ -27,8 +27,6 @@ def stage(store: Store, kimg: float, *, seed: int = 1, settings: dict[str, objec
         data=data(),
         inputs=["pack", "split"],
         cls=None,
-        size_px=32,
-        channels=1,
         seed=seed,
         precision="fp32",
         device="cpu",
@@ -93,8 +91,7 @@ def generator(**changes: object) -> str:
     arguments = {
         "inputs": ["pack", "split"],
         "cls": None,
-        "size_px": 32,
-        "channels": 1,
+        "shape": (1, 32, 32),
         "num_classes": 2,
         "precision": "fp32",
         "seed": 1,
@@ -103,7 +100,8 @@ def generator(**changes: object) -> str:
         **changes,
     }
     part = GeneratorPart(family="wgan_gp", settings=arguments.pop("settings"), kimg=arguments.pop("kimg"))  # type: ignore[arg-type]
-    return generator_key(part, **arguments)  # type: ignore[arg-type]
+    subject = Subject(shape=arguments.pop("shape"), num_classes=arguments.pop("num_classes"))  # type: ignore[arg-type]
+    return generator_key(part, subject, **arguments)  # type: ignore[arg-type]
 
 
 def test_the_key_leaves_the_mark_out_and_nothing_else() -> None:
@@ -112,8 +110,8 @@ def test_the_key_leaves_the_mark_out_and_nothing_else() -> None:
     changes = [
         {"inputs": ["pack", "other"]},
         {"cls": "scratches"},
-        {"size_px": 64},
-        {"channels": 3},
+        {"shape": (1, 64, 64)},
+        {"shape": (3, 32, 32)},
         {"num_classes": 3},
         {"precision": "bf16"},
         {"seed": 2},
@@ -128,16 +126,14 @@ def test_the_stored_key_is_the_one_foretold(tmp_path: Path) -> None:
 
 
 def test_a_mark_at_the_end_of_a_schedule_can_be_drawn_from(tmp_path: Path) -> None:
-    images = data().images
+    images = data().items
     work = train_to_mark(
         GeneratorPart(
             family="pe_gan", settings={"base_width": 4, "n_res_blocks": 0, "batch": 8, "lr_decay": "linear", "horizon_kimg": 0.1}, kimg=0.1
         ),
-        data=TrainingImages(images=images, labels=torch.arange(20) % 2, backgrounds=images, num_classes=2),
+        data=TrainingData(items=images, labels=torch.arange(20) % 2, backgrounds=images, num_classes=2),
         inputs=[],
         cls=None,
-        size_px=32,
-        channels=1,
         seed=1,
         precision="fp32",
         device="cpu",
@@ -145,15 +141,15 @@ def test_a_mark_at_the_end_of_a_schedule_can_be_drawn_from(tmp_path: Path) -> No
     )
     _, mark = finish(work)
     assert mark.entry.info["kimg"] == 0.12, "whole periods end behind the mark"
-    assert load_sampler(mark.entry).sample(0, 2, 0, backgrounds=images).shape == (2, 1, 32, 32)
+    assert load_sampler(mark.entry).sample(0, 2, 0, backgrounds=images).items.shape == (2, 1, 32, 32)
 
 
 def test_images_are_drawn_from_the_averaged_weights_alone(tmp_path: Path) -> None:
     _, mark = finish(stage(Store(tmp_path), 0.032))
     one, two = load_sampler(mark.entry), load_sampler(mark.entry)
-    drawn = one.sample(1, 70, 4)
+    drawn = one.sample(1, 70, 4).items
     assert drawn.shape == (70, 1, 32, 32)
-    assert torch.equal(drawn, two.sample(1, 70, 4))
+    assert torch.equal(drawn, two.sample(1, 70, 4).items)
     assert len(mark.entry.read("ema.safetensors")) < len(mark.entry.read("state.safetensors")) / 3
 
 
