@@ -1,11 +1,12 @@
-"""Optuna's distributions of the settings that apply at a point of a space. Called by the index and the model."""
+"""Optuna's distributions of settings. Called by the index and the model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from spaces.space import Space
+from spaces.domains import Choice
+from spaces.space import Space, Tree
 
 
 class _Replay:
@@ -33,3 +34,26 @@ def distributions(space: Space, params: Mapping[str, Any]) -> dict[str, BaseDist
     replay = _Replay(params)
     space.suggest(replay)
     return replay.found
+
+
+Group = dict[str, BaseDistribution]
+"""Settings that always apply together."""
+
+
+def groups(space: Space) -> dict[str, Group]:
+    """Finds the group of each setting: its neighbours in the tree, under the same option. Fixed settings are left out."""
+    found: dict[str, Group] = {}
+    _group(space.tree, "", {}, found)
+    return found
+
+
+def _group(tree: Tree, prefix: str, group: Group, found: dict[str, Group]) -> None:
+    for key, domain in tree.items():
+        name = f"{prefix}{key}"
+        domain.suggest(replay := _Replay({name: domain.default}), name)
+        group |= replay.found
+        found |= dict.fromkeys(replay.found, group)
+        if isinstance(domain, Choice):
+            for inner in domain.options.values():
+                # What the only option of a choice brings always applies.
+                _group(inner, name[: name.rfind(".") + 1], group if len(domain.options) == 1 else {}, found)

@@ -1,6 +1,5 @@
 """Objectives and who is better than whom: values and ranks. Called by the moves, the confirmation and the index."""
 
-import itertools
 import math
 from collections.abc import Mapping
 
@@ -29,14 +28,13 @@ def objective_values(record: Record, goals: tuple[Objective, ...]) -> Value | No
 def ranks(values: Mapping[int, Value], goals: tuple[Objective, ...]) -> dict[int, int]:
     """Peels fronts off: rank 0 is dominated by nobody, rank 1 only by rank 0, and so on. One value dominates another that is nowhere better and
     somewhere worse."""
-    numbers = np.array(sorted(values), dtype=np.int64)
-    points = np.array([values[number] for number in numbers], dtype=np.float64).reshape(len(numbers), len(goals)) * [sign(goal) for goal in goals]
-    found: dict[int, int] = {}
-    for level in itertools.count():
-        if len(numbers) == 0:
-            return found
-        no_worse = (points[:, None] <= points[None]).all(axis=-1)
-        dominated = (no_worse & ~no_worse.T).any(axis=0)
-        found |= {int(number): level for number in numbers[~dominated]}
-        numbers, points = numbers[dominated], points[dominated]
-    raise AssertionError("every front has a member")
+    signed = {number: tuple(sign(goal) * part for goal, part in zip(goals, value, strict=True)) for number, value in values.items()}
+    # In this order, whatever dominates a value comes before it, and no worse in the first objective.
+    points = sorted(set(signed.values()))
+    others = np.array(points, dtype=np.float64).reshape(len(points), len(goals)).T[1:].copy()
+    levels = np.zeros(len(points), dtype=np.int64)
+    for i in range(1, len(points)):
+        dominates = (others[:, :i] <= others[:, i, None]).all(axis=0)
+        levels[i] = levels[:i].max(where=dominates, initial=-1) + 1
+    level = dict(zip(points, levels.tolist(), strict=True))
+    return {number: level[point] for number, point in signed.items()}
