@@ -26,8 +26,8 @@ PROMOTE_ONE_OF = 3
 """Generators that must have ended at a mark for each one that goes on to the next."""
 
 
-Name = frozenset[tuple[str, Any]]
-"""The settings of a generator."""
+Name = tuple[frozenset[tuple[str, Any]], float | None]
+"""The settings of a generator, and its mark."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,20 +100,21 @@ def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record
     """Weighs new generators against more use of those there are."""
     marks = sorted(plan.study.search.marks)
     new = Move(kind="explore", reason="a new generator, suggested by the model", fixed={"generator.kimg": marks[0]}, whole=False)
-    values = _generators(plan, asked, records)
+    names = {number: _generator(other.params) for number, other in asked.items()}
+    values = _generators(plan, asked, records, names)
     if not values:
         return new
     goals = plan.study.objectives
     best = {key: numbers[0] for key, numbers in values.items()}
     level = ranks({number: value for number in best.values() if (value := objective_values(records[number], goals)) is not None}, goals)
-    if (parent := _to_promote(plan, asked, best, level)) is not None:
+    if (parent := _to_promote(plan, names, best, level)) is not None:
         mark = marks[marks.index(asked[parent].params["generator.kimg"]) + 1]
         fixed = {**asked[parent].params, "generator.kimg": mark}
         return Move(kind="promote", reason=f"trial {parent} leads its mark, so its generator goes on to {mark:g} kimg", parent=parent, fixed=fixed)
     if _explores(plan, asked, records):
         return new
     # The best generator first, but each further use of one makes way for the next best.
-    uses = Counter(_generator(other.params) for other in asked.values() if other.move != "confirm")
+    uses = Counter(names[number] for number, other in asked.items() if other.move != "confirm")
     key = min(best, key=lambda key: (level[best[key]] + uses[key], best[key]))
     fixed = {name: value for name, value in asked[best[key]].params.items() if name.startswith("generator.")}
     reason = f"the generator of trial {best[key]} again, with other settings behind it"
@@ -131,39 +132,32 @@ def _explores(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Reco
     return so_far.generators_s < so_far.downstream_s
 
 
-def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> dict[Name, list[int]]:
+def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record], names: Mapping[int, Name]) -> dict[Name, list[int]]:
     """Lists the finished trials of each finished generator and mark, the best of the first objective first."""
     goals = plan.study.objectives
     found: dict[Name, list[tuple[Value, int]]] = {}
     for number in sorted(records):
         value = objective_values(records[number], goals)
         if asked[number].move in ("explore", "reuse", "promote") and records[number].state == "complete" and value is not None:
-            found.setdefault(_generator(asked[number].params), []).append((value, number))
+            found.setdefault(names[number], []).append((value, number))
     return {key: [number for _, number in sorted(pairs, key=lambda pair: (sign(goals[0]) * pair[0][0], pair[1]))] for key, pairs in found.items()}
 
 
 def _generator(params: Mapping[str, Any]) -> Name:
-    """Names the generator settings of a trial, the mark included."""
-    return frozenset((name, value) for name, value in params.items() if name.startswith("generator."))
+    """Names the generator of a trial."""
+    settings = frozenset((name, value) for name, value in params.items() if name.startswith("generator.") and name != "generator.kimg")
+    return settings, params.get("generator.kimg")
 
 
-def _to_promote(plan: Plan, asked: Mapping[int, Asked], best: Mapping[Name, int], level: Mapping[int, int]) -> int | None:
+def _to_promote(plan: Plan, names: Mapping[int, Name], best: Mapping[Name, int], level: Mapping[int, int]) -> int | None:
     """Finds a trial whose generator has earned the next mark: the best of its mark, one for every `PROMOTE_ONE_OF` that ended there."""
-    marks = sorted(plan.study.search.marks)
-    for mark, after in reversed(list(itertools.pairwise(marks))):
-        at = [number for number in best.values() if asked[number].params["generator.kimg"] == mark]
-        gone = {_without_mark(other.params) for other in asked.values() if other.params.get("generator.kimg") == after}
-        here = {_without_mark(asked[number].params) for number in at}
-        if len(at) < PROMOTE_ONE_OF * (len(gone & here) + 1):
-            continue
-        left = [number for number in at if _without_mark(asked[number].params) not in gone]
-        if left:
+    for mark, after in reversed(list(itertools.pairwise(sorted(plan.study.search.marks)))):
+        at = {settings: number for (settings, kimg), number in best.items() if kimg == mark}
+        gone = {settings for settings, kimg in names.values() if kimg == after}
+        left = [number for settings, number in at.items() if settings not in gone]
+        if left and len(at) >= PROMOTE_ONE_OF * (len(at) - len(left) + 1):
             return min(left, key=lambda number: (level[number], number))
     return None
-
-
-def _without_mark(params: Mapping[str, Any]) -> Name:
-    return _generator({name: value for name, value in params.items() if name != "generator.kimg"})
 
 
 def _confirm(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record], is_free: Callable[[Move], bool]) -> Move | str:
