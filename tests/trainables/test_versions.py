@@ -20,7 +20,7 @@ STAGES = {
     "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "67f445b717e8"),
-    "generators.loop:LOOP_VERSION": (2, SHARED, "4099cc7a9992"),
+    "generators.loop:LOOP_VERSION": (2, SHARED, "9a05d758d6e7"),
     "generators.dcgan:Dcgan.VERSION": (2, ["generators/dcgan.py"], "6cacf0e07818"),
     "generators.wgan_gp:WganGp.VERSION": (3, ["generators/wgan_gp.py"], "6be5255dc08b"),
     "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py"], "2ce4358e1b68"),

@@ -189,6 +189,32 @@ class GeneratorModel(ABC):
         """Takes what it needs of the data beside batches, before the first step of a training and before each continued one."""
         self.label_share = torch.bincount(data.labels, minlength=data.num_classes).double() / len(data.labels)
 
+    def extra_scores(self, data: TrainingData, seed: int, *, features: Callable[[Tensor], Tensor], extractor: str) -> dict[str, float]:
+        """Measures what is particular to the family on its averaged generator; most have nothing.
+
+        Args:
+            data: real items to compare with, of the classes it serves.
+            seed: decides what is drawn.
+            features: turns uint8 images (N, C, H, W) into features (N, D).
+            extractor: whose features these are; it belongs in the name of every number taken in them (`scores.names.distance_names`).
+
+        Returns:
+            Numbers by name, without a split.
+        """
+        return {}
+
+    def extra_pictures(self, data: TrainingData, seed: int) -> dict[str, Tensor]:
+        """Draws, with its averaged generator, what shows the particularity of the family; most have nothing.
+
+        Args:
+            data: real items to start from or to stand beside, of the classes it serves.
+            seed: decides what is drawn.
+
+        Returns:
+            Sheets by name, uint8 (rows, columns, C, H, W) on the CPU.
+        """
+        return {}
+
     # What all families share.
 
     def random(self, step: int) -> torch.Generator:
