@@ -18,7 +18,7 @@ from search.attempt import Attempt, Halt
 from search.console import Header
 from search.ledger import Ledger
 from search.moves import Plan, starting_points
-from search.recipes import baseline_params, build_recipe
+from search.recipes import baseline_params, build_recipe, untrained_families
 from search.refresh import Refresher
 from search.study import Study
 from trainables.errors import StoreError
@@ -127,7 +127,12 @@ def drive(
         plan: baselines, starting points and the cost of stages, where they are not the study's own.
         write: what is rewritten now and then and at the end; `refresh` by default.
     """
-    plan = plan or Plan(study=study, baselines=baseline_params(study.space, study.search.baselines), starts=starting_points(study))
+    plan = plan or Plan(
+        study=study,
+        baselines=baseline_params(study.space, study.search.baselines),
+        starts=starting_points(study),
+        untrained=untrained_families(study),
+    )
     asker = Asker(ledger, plan=plan, build=recipe_builder(study), store=store, observer=observer)
     stop = Stop(ledger)
     observer.started(_header(study, plan, ledger, means, where))

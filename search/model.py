@@ -42,7 +42,7 @@ class Model:
         self._values: dict[int, Value] = {}
 
     def add(self, asked: Asked) -> None:
-        """Takes in a trial that was asked; until it has ended, it counts among the others, so that nothing is suggested twice."""
+        """Takes in a trial that was asked; until it has ended, it counts among the others, so that repeats are unlikely."""
         if asked.move not in ("baseline", "confirm"):
             self._params[asked.trial] = asked.params
 

@@ -57,6 +57,8 @@ class Plan:
     """Reason and settings of what is tried before anything is suggested."""
     cost: StageCost = measured
     """Seconds of a stage; fixed numbers where a test weighs them."""
+    untrained: frozenset[str] = frozenset()
+    """Families that learn nothing, so that no later mark is worth a trial."""
 
     @property
     def trials(self) -> int:
@@ -152,7 +154,9 @@ def _generator(params: Mapping[str, Any]) -> Name:
 def _to_promote(plan: Plan, names: Mapping[int, Name], best: Mapping[Name, int], level: Mapping[int, int]) -> int | None:
     """Finds a trial whose generator has earned the next mark: the best of its mark, one for every `PROMOTE_ONE_OF` that ended there."""
     for mark, after in reversed(list(itertools.pairwise(sorted(plan.study.search.marks)))):
-        at = {settings: number for (settings, kimg), number in best.items() if kimg == mark}
+        at = {
+            settings: number for (settings, kimg), number in best.items() if kimg == mark and dict(settings)["generator.family"] not in plan.untrained
+        }
         gone = {settings for settings, kimg in names.values() if kimg == after}
         left = [number for settings, number in at.items() if settings not in gone]
         if left and len(at) >= PROMOTE_ONE_OF * (len(at) - len(left) + 1):

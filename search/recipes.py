@@ -98,6 +98,11 @@ def paper_params(study: Study) -> list[dict[str, Any]]:
     return [dict(study.space.defaults({"generator.family": family})) for family in study.families]
 
 
+def untrained_families(study: Study) -> frozenset[str]:
+    """Lists the study's families that learn nothing. Imports torch."""
+    return frozenset(family for family in study.families if family in GENERATORS and not pick(GENERATORS, family, "generator family").learns)
+
+
 def try_params(study: Study) -> list[dict[str, Any]]:
     """Lists the user's own points, completed by defaults."""
     return [dict(study.space.defaults(dict(flatten(point, study.space.names())))) for point in study.search.tries]

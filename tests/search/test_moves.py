@@ -109,6 +109,16 @@ def test_the_best_of_three_generators_is_promoted_once() -> None:
     assert play.take().kind != "promote"
 
 
+def test_a_family_that_learns_nothing_is_never_promoted() -> None:
+    kinds = {}
+    for untrained in (frozenset[str](), frozenset({"left", "right"})):
+        play = Play(trials=20)
+        play.plan = replace(play.plan, untrained=untrained)
+        kinds[bool(untrained)] = {play.take().kind for _ in range(16)}
+    assert "promote" in kinds[False]
+    assert kinds[True] == {"baseline", "explore", "reuse"}
+
+
 def test_failed_generators_are_neither_reused_nor_promoted() -> None:
     play = Play()
     for number in range(8):
