@@ -64,7 +64,17 @@ def colours(families: Iterable[str]) -> dict[str, str]:
     """Gives each family its colour, in the order of the names."""
     found = set(families)
     names = sorted(found - {"real only"})
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)} | ({"real only": REAL} if "real only" in found else {})
+    return {name: _colour(i) for i, name in enumerate(names)} | ({"real only": REAL} if "real only" in found else {})
+
+
+def _colour(number: int) -> str:
+    """Gives the palette in order, then again lighter, then darker: no two alike among three times as many."""
+    shade = PALETTE[number % len(PALETTE)]
+    towards = (None, 255, 0)[number // len(PALETTE) % 3]
+    if towards is None:
+        return shade
+    parts = [int(shade[at : at + 2], 16) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + 0.45 * (towards - part)):02X}" for part in parts)
 
 
 def symbols(inspectors: Iterable[str]) -> dict[str, str]:

@@ -165,3 +165,6 @@ def test_a_family_looks_the_same_in_every_plot(run: Run) -> None:
 
 def test_colours_do_not_depend_on_order() -> None:
     assert colours(["pe_gan", "real only", "dcgan"]) == {"dcgan": PALETTE[0], "pe_gan": PALETTE[1], "real only": REAL}
+    many = colours(f"family {number:02}" for number in range(3 * len(PALETTE)))
+    assert list(many.values())[: len(PALETTE)] == list(PALETTE)
+    assert len(set(many.values())) == len(many)
