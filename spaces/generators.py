@@ -106,5 +106,21 @@ GENERATOR_SPACES: dict[str, Tree] = {
         "class_mode": Fixed(default="conditional", source="PE-GAN: one model of all classes"),
         "ema_halflife_kimg": _EMA,
     },
+    "cutpaste": {
+        "patch_area": Float(low=0.01, high=0.3, log=True, default=0.15, source="CutPaste: 0.02 to 0.15 of the picture"),
+        "patch_shape": Categorical(choices=("rectangle", "scar", "both"), default="both", source="CutPaste: 3-way is its best variant"),
+        "jitter": Float(low=0.0, high=0.4, default=0.1, source="CutPaste: colours jittered by at most 0.1"),
+        "resize": Float(low=0.0, high=0.5, default=0.2, source="unstated; CutPaste keeps the size"),
+        "rotation_deg": Float(low=0.0, high=90.0, default=15.0, source="CutPaste turns scars by up to 45; less, because defects follow the rolling"),
+        "blend": Float(low=0.0, high=0.06, default=0.02, source="unstated; CutPaste pastes hard edges"),
+        "class_mode": Fixed(default="conditional", source="one store of patches, asked by class"),
+    },
+    "perlin": {
+        "scale": Int(low=1, high=6, default=6, source="DRAEM, reference code: 2^0 to 2^5 cells"),
+        "threshold": Float(low=0.2, high=0.7, default=0.5, source="DRAEM, reference code"),
+        "opacity": Float(low=0.2, high=1.0, default=1.0, source="DRAEM: from 0.1 to 1"),
+        "jitter": Float(low=0.0, high=0.4, default=0.1, source="unstated; stands in for DRAEM's changes of colour"),
+        "class_mode": Fixed(default="conditional", source="one store of textures, asked by class"),
+    },
 }
 """Settings by the family's name."""

@@ -41,6 +41,8 @@ PAPERS = {
         "both_directions": "both",
         "ema_halflife_kimg": 0,
     },
+    "cutpaste": {"patch_area": 0.15, "patch_shape": "both", "jitter": 0.1},
+    "perlin": {"scale": 6, "threshold": 0.5, "opacity": 1},
 }
 
 
@@ -85,6 +87,10 @@ def test_the_family_accepts_whatever_the_space_suggests(family: str) -> None:
         ("lm_gan", {"mapping_depth": -1}, "mapping_depth: -1 is negative"),
         ("pe_gan", {"batch": 15}, "even number"),
         ("pe_gan", {"lambda_recc": 1.0}, "lambda_rec"),
+        ("cutpaste", {"patch_area": 0.0}, "patch_area: 0.0 is not above 0"),
+        ("cutpaste", {"rotation_deg": 270.0}, "rotation_deg: 270.0 is above 180"),
+        ("perlin", {"scale": 7}, "scale: 7 is above 6"),
+        ("perlin", {"opacity": 1.5}, "opacity: 1.5 is above 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(family: str, settings: dict[str, object], says: str) -> None:

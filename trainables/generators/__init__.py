@@ -5,5 +5,7 @@ GENERATORS: dict[str, str] = {
     "wgan_gp": "trainables.generators.wgan_gp:WganGp",
     "lm_gan": "trainables.generators.lm_gan:LmGan",
     "pe_gan": "trainables.generators.pe_gan:PeGan",
+    "cutpaste": "trainables.generators.cutpaste:CutPaste",
+    "perlin": "trainables.generators.perlin:Perlin",
 }
 """Family name -> the `GeneratorModel` subclass that builds, trains and samples it."""

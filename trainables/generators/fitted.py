@@ -1,5 +1,7 @@
 """Families that learn nothing: they keep what they need of the training data, and draw from that."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,11 @@ from trainables.generators.subject import Batch
 
 
 class FittedModel(GeneratorModel):
-    """`fit` fills `kept` with tensors by name; `sample` draws from them. One model knows all classes."""
+    """`fit` fills `kept` with tensors by name; `sample` draws from them. One model knows all classes.
+
+    Its mark is 0, whatever is asked for. A family whose settings decide only how items are drawn names them all in `sampling_settings`, so that
+    what is kept is stored once for all of them.
+    """
 
     learns = False
     class_modes = ("conditional",)
@@ -33,6 +39,14 @@ class FittedModel(GeneratorModel):
         """Is never called: the mark of such a family is 0."""
         raise AssertionError("a family that does not learn takes no step")
 
+    def probe(self) -> tuple[Callable[[Tensor], Tensor], tuple[int, ...]]:
+        """Gives `sample` as a function of as many inputs as items are wanted; what is in them means nothing."""
+        return lambda wanted: self.sample(0, len(wanted), 0).items, (1,)
+
+    def is_finite(self) -> bool:
+        """Says whether all that is kept are finite numbers."""
+        return all(bool(kept.isfinite().all()) for kept in self.kept.values())
+
     def sampler_state(self) -> dict[str, Tensor]:
         """Gives what is kept."""
         return dict(self.kept)
@@ -42,9 +56,8 @@ class FittedModel(GeneratorModel):
         self.kept = dict(state)
 
     def state(self) -> dict[str, Tensor]:
-        """Gives what is kept."""
-        return dict(self.kept)
+        """Gives nothing: there is no training to continue, and `fit` sees the data anew."""
+        return {}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Takes what `state` gave."""
-        self.kept = dict(state)

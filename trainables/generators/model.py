@@ -77,6 +77,8 @@ class GeneratorModel(ABC):
     """False for families that only `fit` the data: they take no training step, and their mark is 0."""
     needs_backgrounds: ClassVar[bool] = False
     """True for families that turn defect-free images into defects."""
+    uses_backgrounds: ClassVar[bool] = False
+    """True for families that take defect-free images where there are any, and do without elsewhere."""
     truncates: ClassVar[bool] = False
     """Whether a truncation changes what is drawn: true of families that start from a latent."""
     class_modes: ClassVar[tuple[str, ...]] = ("per_class", "conditional", "pooled")
