@@ -18,7 +18,7 @@ from search.attempt import Attempt, Halt
 from search.console import Header
 from search.ledger import Ledger
 from search.moves import Plan, starting_points
-from search.recipes import baseline_params, build_recipe, untrained_families
+from search.recipes import baseline_params, build_recipe, drawing_settings, untrained_families
 from search.refresh import Refresher
 from search.study import Study
 from trainables.errors import StoreError
@@ -132,6 +132,7 @@ def drive(
         baselines=baseline_params(study.space, study.search.baselines),
         starts=starting_points(study),
         untrained=untrained_families(study),
+        drawing=drawing_settings(study),
     )
     asker = Asker(ledger, plan=plan, build=recipe_builder(study), store=store, observer=observer)
     stop = Stop(ledger)

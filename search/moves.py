@@ -59,6 +59,8 @@ class Plan:
     """Seconds of a stage; fixed numbers where a test weighs them."""
     untrained: frozenset[str] = frozenset()
     """Families that learn nothing, so that no later mark is worth a trial."""
+    drawing: frozenset[str] = frozenset()
+    """Settings that decide only how images are drawn: the same training serves all their values."""
 
     @property
     def trials(self) -> int:
@@ -102,7 +104,7 @@ def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record
     """Weighs new generators against more use of those there are."""
     marks = sorted(plan.study.search.marks)
     new = Move(kind="explore", reason="a new generator, suggested by the model", fixed={"generator.kimg": marks[0]}, whole=False)
-    names = {number: _generator(other.params) for number, other in asked.items()}
+    names = {number: _generator(other.params, plan.drawing) for number, other in asked.items()}
     values = _generators(plan, asked, records, names)
     if not values:
         return new
@@ -118,7 +120,7 @@ def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record
     # The best generator first, but each further use of one makes way for the next best.
     uses = Counter(names[number] for number, other in asked.items() if other.move != "confirm")
     key = min(best, key=lambda key: (level[best[key]] + uses[key], best[key]))
-    fixed = {name: value for name, value in asked[best[key]].params.items() if name.startswith("generator.")}
+    fixed = {name: value for name, value in asked[best[key]].params.items() if name.startswith("generator.") and name not in plan.drawing}
     reason = f"the generator of trial {best[key]} again, with other settings behind it"
     return Move(kind="reuse", reason=reason, parent=best[key], fixed=fixed, whole=False)
 
@@ -145,9 +147,10 @@ def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Re
     return {key: [number for _, number in sorted(pairs, key=lambda pair: (sign(goals[0]) * pair[0][0], pair[1]))] for key, pairs in found.items()}
 
 
-def _generator(params: Mapping[str, Any]) -> Name:
-    """Names the generator of a trial."""
-    settings = frozenset((name, value) for name, value in params.items() if name.startswith("generator.") and name != "generator.kimg")
+def _generator(params: Mapping[str, Any], drawing: frozenset[str]) -> Name:
+    """Names the generator of a trial, however images are drawn from it."""
+    left_out = drawing | {"generator.kimg"}
+    settings = frozenset((name, value) for name, value in params.items() if name.startswith("generator.") and name not in left_out)
     return settings, params.get("generator.kimg")
 
 

@@ -103,6 +103,12 @@ def untrained_families(study: Study) -> frozenset[str]:
     return frozenset(family for family in study.families if family in GENERATORS and not pick(GENERATORS, family, "generator family").learns)
 
 
+def drawing_settings(study: Study) -> frozenset[str]:
+    """Lists the settings that decide only how images are drawn from a trained generator, by dotted name. Imports torch."""
+    kinds = {family: pick(GENERATORS, family, "generator family") for family in study.families if family in GENERATORS}
+    return frozenset(f"generator.{family}.{name}" for family, kind in kinds.items() for name in kind.sampling_settings)
+
+
 def try_params(study: Study) -> list[dict[str, Any]]:
     """Lists the user's own points, completed by defaults."""
     return [dict(study.space.defaults(dict(flatten(point, study.space.names())))) for point in study.search.tries]

@@ -119,6 +119,16 @@ def test_a_family_that_learns_nothing_is_never_promoted() -> None:
     assert kinds[True] == {"baseline", "explore", "reuse"}
 
 
+def test_a_generator_that_is_reused_may_be_drawn_from_in_another_way() -> None:
+    play = Play(cost=lambda stage: 9.0 if stage["stage"] == "generator" else 1.0, trials=30)
+    play.plan = replace(play.plan, drawing=frozenset({"generator.left.lr"}))
+    for _ in range(4):
+        play.take()
+    moves = [play.take() for _ in range(6)]
+    reused = [move for move in moves if move.kind == "reuse"]
+    assert reused and all("generator.left.lr" not in move.fixed and "generator.family" in move.fixed for move in reused)
+
+
 def test_failed_generators_are_neither_reused_nor_promoted() -> None:
     play = Play()
     for number in range(8):
