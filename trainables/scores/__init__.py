@@ -11,5 +11,9 @@ SCORES = {
     "kid": "trainables.scores.distances:kid",
     "frechet": "trainables.scores.distances:frechet",
     "fid": "trainables.scores.distances:frechet",
+    "manifold_precision": "trainables.scores.neighbours:overlap",
+    "manifold_recall": "trainables.scores.neighbours:overlap",
+    "density": "trainables.scores.neighbours:overlap",
+    "coverage": "trainables.scores.neighbours:overlap",
 }
 """Base name -> the function that computes it."""

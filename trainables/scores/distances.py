@@ -1,6 +1,6 @@
-"""Distances between two sets of features: KID and the Frechet distance, in float64 throughout. Called by `trainables.trial` and the gallery's tests.
+"""Distances between two sets of features: KID and the Frechet distance, in float64 throughout; and all that is measured on a trial's images.
 
-Both are given features, never images: one pass through the extractor serves all.
+Called by `trainables.unit`. Features are given, never images: one pass through the extractor serves all.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.scores.names import distance_names
+from trainables.scores.names import distance_names, overlap_names
+from trainables.scores.neighbours import FEWEST, Overlap, overlap
 from trainables.seeds import child_seed
 
 FLOOR_HALVINGS = 8
@@ -90,11 +91,15 @@ def image_distances(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor],
 
     Returns:
         By name: `val_kid_inspector`, `val_kid_inspector.<class>`, each also with `_floor` before the class; `fid` or `frechet_<extractor>`
-        likewise; null where a set is too small (2 images for a distance, 4 for a floor). The average is over the classes with enough real images,
-        and null where one of these lacks synthetic ones: leaving out a class that a filter refuses would make a worse generator look better.
+        likewise; `manifold_precision_<extractor>`, `manifold_recall_<extractor>`, `density_<extractor>` and `coverage_<extractor>` without a
+        floor, because `neighbours.Overlap` says what equal distributions give. Null where a set is too small (2 images for a distance, 4 for a floor
+        or an overlap). The average is over the classes with enough real images, and null where one of these lacks synthetic ones: leaving out a
+        class that a filter refuses would make a worse generator look better.
     """
     kid_name, frechet_name = (f"{split}_{base}" for base in distance_names(extractor))
-    per_class: dict[str, dict[str, float | None]] = {name: {} for name in (kid_name, frechet_name, f"{kid_name}_floor", f"{frechet_name}_floor")}
+    overlaps = [f"{split}_{base}" for base in overlap_names(extractor)]
+    names = (kid_name, frechet_name, f"{kid_name}_floor", f"{frechet_name}_floor", *overlaps)
+    per_class: dict[str, dict[str, float | None]] = {name: {} for name in names}
     for cls, features in real.items():
         others = synthetic.get(cls)
         if len(features) >= 2:
@@ -102,6 +107,11 @@ def image_distances(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor],
             per_class[kid_name][cls], per_class[frechet_name][cls] = pair
         if len(features) >= 4:
             per_class[f"{kid_name}_floor"][cls], per_class[f"{frechet_name}_floor"][cls] = floors(features)
+        if len(features) >= FEWEST:
+            enough = others is not None and len(others) >= FEWEST
+            measured: tuple[float | None, ...] = overlap(features, others) if enough and others is not None else (None,) * len(Overlap._fields)
+            for name, value in zip(overlaps, measured, strict=True):
+                per_class[name][cls] = value
     found: dict[str, float | None] = {}
     for name, values in per_class.items():
         known = [value for value in values.values() if value is not None]

@@ -1,6 +1,7 @@
 """Names of scores and costs, with their directions and units. Imports nothing heavy: a study file is checked against these without torch.
 
-A full name is `<split>_<base>[_<extractor>][.<class>]`: `val_accuracy`, `val_recall.scratches`, `val_kid_inspector`, `test_fid`.
+A full name is `<split>_<base>[_<extractor>][.<class>]`: `val_accuracy`, `val_recall.scratches`, `val_kid_inspector`, `test_fid`. The precision and
+recall of images are called those of their manifold: `val_recall_inspector.scratches` would be taken for what the inspector found of the scratches.
 """
 
 from collections.abc import Iterable
@@ -54,6 +55,24 @@ def distance_names(extractor: str) -> tuple[str, str]:
     return (f"kid_{extractor}", "fid" if extractor == "inception" else f"frechet_{extractor}")
 
 
+def overlap_names(extractor: str) -> tuple[str, str, str, str]:
+    """Gives the names of precision, recall, density and coverage with an extractor's features, in the order of `scores.neighbours.Overlap`.
+
+    Raises:
+        KeyError: no such extractor.
+    """
+    if extractor not in EXTRACTORS:
+        raise KeyError(extractor)
+    return (f"manifold_precision_{extractor}", f"manifold_recall_{extractor}", f"density_{extractor}", f"coverage_{extractor}")
+
+
+def image_score_names(extractor: str) -> dict[str, Direction]:
+    """Gives what is measured on images, over all classes and class by class: distances and overlap."""
+    directions: dict[str, Direction] = dict.fromkeys(distance_names(extractor), "minimize")
+    directions.update(dict.fromkeys(overlap_names(extractor), "maximize"))
+    return directions
+
+
 def score_names(extractor: str, *, classes: Iterable[str] = (), split: str = "val") -> dict[str, Direction]:
     """Lists every score and cost that a trial of a study can have, with the direction that is better.
 
@@ -62,12 +81,11 @@ def score_names(extractor: str, *, classes: Iterable[str] = (), split: str = "va
         classes: names of the classes, for the scores per class.
         split: `val` for what a search may use, `test` for what is read once at its end. Costs are named for `val` only.
     """
-    distances = distance_names(extractor)
+    images = image_score_names(extractor)
     names: dict[str, Direction] = {f"{split}_{base}": direction for base, direction in CLASSIFICATION.items()}
-    names |= {f"{split}_{base}": "minimize" for base in distances}
+    names |= {f"{split}_{base}": direction for base, direction in images.items()}
     for cls in classes:
-        names |= {f"{split}_{base}.{cls}": direction for base, direction in PER_CLASS.items()}
-        names |= {f"{split}_{base}.{cls}": "minimize" for base in distances}
+        names |= {f"{split}_{base}.{cls}": direction for base, direction in (PER_CLASS | images).items()}
     if split == "val":
         names |= {name: cost.direction for name, cost in COSTS.items()}
     return names

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.scores.distances import FLOOR_HALVINGS, floors, frechet, image_distances, kid
+from trainables.scores.neighbours import overlap
 
 
 def gaussian(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -100,6 +101,9 @@ def test_distances_are_named_by_extractor_and_averaged_over_classes() -> None:
     assert found["val_kid_inspector_floor.c"] is None, "three images have no halves of two"
     assert found["val_kid_inspector_floor"] is not None
     assert not [name for name in found if "fid" in name]
+    assert found["val_coverage_inspector.a"] == overlap(real["a"], synthetic["a"]).coverage
+    assert found["val_manifold_recall_inspector"] == overlap(real["a"], synthetic["a"]).recall, "three images have no third neighbour"
+    assert found["val_density_inspector.b"] is None and found["val_manifold_precision_inspector.c"] is None
     assert "test_fid" in image_distances(real, synthetic, extractor="inception", split="test")
 
 
@@ -107,7 +111,8 @@ def test_a_class_without_synthetic_images_is_not_averaged_away() -> None:
     real = {"easy": gaussian(12, 4, 1), "hard": gaussian(12, 4, 2)}
     found = image_distances(real, {"easy": gaussian(9, 4, 4), "hard": gaussian(1, 4, 5)}, extractor="random")
     assert found["val_kid_random.easy"] is not None and found["val_kid_random.hard"] is None
-    assert found["val_kid_random"] is None and found["val_frechet_random"] is None
+    assert found["val_kid_random"] is None and found["val_frechet_random"] is None and found["val_coverage_random"] is None
+    assert found["val_coverage_random.easy"] is not None
     assert found["val_kid_random_floor"] is not None
 
 

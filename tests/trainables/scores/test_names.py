@@ -7,7 +7,7 @@ import pytest
 
 from trainables.registry import resolve
 from trainables.scores import SCORES
-from trainables.scores.names import COSTS, full_name, score_names
+from trainables.scores.names import COSTS, full_name, overlap_names, score_names
 
 
 def test_only_standard_inception_features_are_called_fid() -> None:
@@ -20,6 +20,11 @@ def test_directions_point_at_better() -> None:
     names = score_names("random", classes=("scratches",))
     assert names["val_accuracy"] == names["val_recall.scratches"] == names["acceptance_rate"] == "maximize"
     assert names["val_kid_random.scratches"] == names["inspector_gmadds"] == "minimize"
+    assert names["val_coverage_random"] == names["val_manifold_recall_random.scratches"] == "maximize"
+
+
+def test_the_recall_of_images_is_not_mistaken_for_that_of_an_inspector() -> None:
+    assert not [name for name in score_names("inspector", classes=("a",)) if name.startswith(("val_recall_", "val_precision_"))]
 
 
 def test_test_names_carry_no_costs() -> None:
@@ -45,6 +50,8 @@ def test_aliases_resolve_to_the_study_s_extractor(alias: str, extractor: str, na
 def test_an_unknown_extractor_is_refused() -> None:
     with pytest.raises(KeyError):
         score_names("vgg")
+    with pytest.raises(KeyError):
+        overlap_names("vgg")
 
 
 def test_names_are_known_without_torch() -> None:
