@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search.study import Study, StudyError
+from spaces.conditioning import SETTINGS
 from spaces.space import Space, flatten
 from trainables.datasets import DATASETS
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
 from trainables.inspectors import INSPECTORS
-from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
+from trainables.recipe import Amount, ConditioningPart, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.registry import pick
 from trainables.settings import from_plain
 
@@ -57,7 +58,15 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
 def generator_part(params: Mapping[str, Any]) -> GeneratorPart:
     """Reads the generator's part of a point."""
     family = params["generator.family"]
-    return GeneratorPart(family=family, settings=_below(params, f"generator.{family}."), kimg=float(params["generator.kimg"]))
+    settings = _below(params, f"generator.{family}.")
+    told = {name: settings.pop(name) for name in SETTINGS if name in settings}
+    return GeneratorPart(
+        family=family,
+        settings=settings,
+        kimg=float(params["generator.kimg"]),
+        # A mode that is not told the class has no such settings, and a family that is told by one-hot vectors alone neither.
+        conditioning=ConditioningPart(kind=told.pop("conditioning"), **told) if told else None,
+    )
 
 
 def synthesis_part(params: Mapping[str, Any]) -> SynthesisPart:

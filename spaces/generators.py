@@ -1,5 +1,6 @@
 """The default space of each generator family: the papers' values, and the ranges around them."""
 
+from spaces.conditioning import class_mode as _class_mode
 from spaces.domains import Categorical, Domain, Fixed, Float, Int
 from spaces.space import Tree
 
@@ -34,10 +35,6 @@ def _adversarial_loss(default: str, *others: str, source: str) -> Domain:
 
 def _r1_gamma(default: float, source: str) -> Domain:
     return Float(low=0.05, high=50.0, log=True, default=default, source=source)
-
-
-def _class_mode(default: str, source: str) -> Domain:
-    return Categorical(choices=("per_class", "conditional"), default=default, source=source)
 
 
 GENERATOR_SPACES: dict[str, Tree] = {

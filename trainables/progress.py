@@ -10,7 +10,7 @@ class Progress:
     unit: int = 0
     """Position of the unit in the recipe."""
     stage: str
-    """Stage at work: data, generator, pool, inspector, scores."""
+    """Stage at work: data, conditioning, generator, pool, inspector, scores."""
     kimg: float | None = None
     """Thousands of images shown so far, where the stage counts them."""
     rung_score: float | None = None
@@ -52,3 +52,5 @@ class Scores:
     stages: list[StageUse]
     samples: dict[str, str | int | list[str]] | None = None
     """Where the contact sheet lies (stage, key, file) and how it is laid out; null for a trial without synthetic images."""
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What else belongs into the trial's folder: file name -> where it lies in the store (stage, key, file)."""

@@ -10,6 +10,28 @@ from trainables.settings import from_plain, to_plain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ConditioningPart:
+    """How a generator of several classes is told which one it is to make."""
+
+    kind: Literal["one_hot", "attributes", "learned", "blend"] = "one_hot"
+    """One-hot; attribute vectors of `data.attributes`; what a VAE learns from these and the features of the training split; or both, mixed."""
+    ce_blend: float = 0.5
+    """Share of the learned vector in a blend; the rest is the attribute vector's."""
+    ce_rec_weight: float = 0.5
+    """Weight of the VAE's reconstruction (vaegan2023, equation 2)."""
+    ce_kl_weight: float = 1.0
+    """Weight of the VAE's divergence from the attributes (vaegan2023, equation 3)."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 0.0 <= self.ce_blend <= 1.0:
+            problems.append(f"ce_blend: {self.ce_blend} is not between 0 and 1")
+        problems += [f"{name}: {getattr(self, name)} is negative" for name in ("ce_rec_weight", "ce_kl_weight") if getattr(self, name) < 0]
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratorPart:
     """Which generator, with which settings, trained for how long."""
 
@@ -19,6 +41,8 @@ class GeneratorPart:
     """Settings of the family's Config that differ from its defaults."""
     kimg: float
     """The mark: thousands of real training images shown; per model where there is one model per class."""
+    conditioning: ConditioningPart | None = None
+    """How it is told the class, where it is told; None is the family's own way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ import pytest
 from search.recipes import baseline_params, build_recipe, paper_params, problems, reference_inspector, try_params
 from search.study import Resolved, Study
 from search.study_file import parse_study
+from spaces.conditioning import SETTINGS
 from trainables.recipe import Amount, InspectorPart, Recipe, Unit
 
 RESOLVED = Resolved(extractor="inspector", precision="bf16", fingerprint="f" * 32)
@@ -52,6 +53,12 @@ def test_every_point_of_the_space_is_a_valid_recipe(seed: int) -> None:
     assert recipe.synthesis is not None
     used = {f"generator.{recipe.generator.family}.{name}" for name in recipe.generator.settings}
     used |= {f"inspector.{recipe.inspector.kind}.{name}" for name in recipe.inspector.settings}
+    told = [name for name in params if name.rpartition(".")[2] in SETTINGS]
+    assert (recipe.generator.conditioning is not None) == bool(told)
+    for name in told:
+        field = name.rpartition(".")[2].replace("conditioning", "kind")
+        assert getattr(recipe.generator.conditioning, field) == params[name]
+        used.add(name)
     kind = recipe.synthesis.amount.kind
     used |= {"generator.family", "generator.kimg", "synthesis.amount", "synthesis.truncation", "synthesis.filter", "inspector.kind"}
     used |= {f"synthesis.{name}" for name in (kind, "min_confidence") if f"synthesis.{name}" in params}

@@ -12,6 +12,7 @@ from search.schema import json_schema
 from search.starter import study_text
 from search.study import Objective, Resolved, Study, StudyError
 from search.study_file import continue_study, load_study, parse_study
+from spaces.generators import GENERATOR_SPACES
 from trainables.datasets.settings import DataSettings
 from trainables.scores.names import COSTS
 
@@ -65,7 +66,7 @@ def test_a_study_is_read_whole() -> None:
 
 def test_a_name_is_all_a_study_needs() -> None:
     study = parse_study("study: bare\ndata: {backgrounds: folder}\n", "s.yaml")
-    assert study.families == ("dcgan", "wgan_gp", "lm_gan", "pe_gan")
+    assert study.families == tuple(GENERATOR_SPACES)
     assert study.inspectors == ("resnet18", "mobilenet_v2", "fcn")
     # Other kinds of amounts say the same in other words: they vary only where a study asks for them.
     assert study.space.defaults()["synthesis.amount"] == "fraction"
@@ -110,7 +111,7 @@ search:
         "s.yaml:20: search.tri: no such setting; did you mean try?",
         "s.yaml:1: study: 'bad name' is not a name",
         "s.yaml:2: seed: -1 is not a whole number",
-        "s.yaml:9: space.generator.family: 'wgan' is not one of dcgan, wgan_gp, lm_gan, pe_gan; did you mean wgan_gp?",
+        f"s.yaml:9: space.generator.family: 'wgan' is not one of {', '.join(GENERATOR_SPACES)}; did you mean ",
         "s.yaml:11: space.generator.dcgan.g_lr: 1e-09 is outside of 5e-05 to 0.001",
         "s.yaml:12: space.generator.dcgan.width: 'wide' is not one of",
         "s.yaml:13: space.inspector.kind: 'resnet' is not one of resnet18, mobilenet_v2, fcn; did you mean resnet18?",

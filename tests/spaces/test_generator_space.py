@@ -5,10 +5,13 @@ import random
 
 import pytest
 
+from spaces.conditioning import SETTINGS, config_settings
 from spaces.domains import Fixed
 from spaces.generators import GENERATOR_SPACES
+from spaces.space import Space
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
+from trainables.recipe import ConditioningPart
 from trainables.registry import resolve
 from trainables.settings import from_plain
 
@@ -54,13 +57,30 @@ def test_every_family_has_a_space() -> None:
 def test_defaults_are_the_config_s_and_the_paper_s(family: str) -> None:
     config = resolve(GENERATORS[family]).Config()
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    assert {name: domain.default for name, domain in GENERATOR_SPACES[family].items()} == settings
+    assert {name: domain.default for name, domain in config_settings(GENERATOR_SPACES[family])} == settings
     assert {name: settings[name] for name in PAPERS[family]} == PAPERS[family]
 
 
 @pytest.mark.parametrize("family", GENERATORS)
+def test_a_class_is_told_as_the_family_says(family: str) -> None:
+    kind = resolve(GENERATORS[family])
+    space = Space(GENERATOR_SPACES[family])
+    modes = space.names()["class_mode"]
+    assert set(modes.grid(0)) <= set(kind.class_modes)
+    assert ("conditioning" in space.names()) == (kind.takes_vectors and "conditional" in kind.class_modes)
+    if "conditioning" in space.names():
+        usual = space.defaults({"class_mode": "conditional"})
+        assert usual["conditioning"] == kind.conditioning
+        blended = space.defaults({"class_mode": "conditional", "conditioning": "blend"})
+        told = {name: blended[name] for name in SETTINGS}
+        assert ConditioningPart(kind="blend", **{name: told[name] for name in SETTINGS[1:]}) == ConditioningPart(kind="blend")
+    for mode in {"per_class", "pooled"} & set(modes.grid(0)):
+        assert not set(space.defaults({"class_mode": mode})) & set(SETTINGS)
+
+
+@pytest.mark.parametrize("family", GENERATORS)
 def test_every_default_names_its_source(family: str) -> None:
-    assert [name for name, domain in GENERATOR_SPACES[family].items() if not domain.source] == []
+    assert [name for name, domain in Space(GENERATOR_SPACES[family]).names().items() if not domain.source] == []
 
 
 @pytest.mark.parametrize("family", GENERATORS)
@@ -68,8 +88,11 @@ def test_the_family_accepts_whatever_the_space_suggests(family: str) -> None:
     rng = random.Random(0)
     config = resolve(GENERATORS[family]).Config
     for _ in range(30):
-        from_plain(config, {name: domain.sample(rng) for name, domain in GENERATOR_SPACES[family].items()})
-    for name, domain in GENERATOR_SPACES[family].items():
+        point = Space(GENERATOR_SPACES[family]).sample(rng)
+        from_plain(config, {name: value for name, value in point.items() if name not in SETTINGS})
+        told = {name: value for name, value in point.items() if name in SETTINGS}
+        from_plain(ConditioningPart, {"kind": told.pop("conditioning", "one_hot"), **told})
+    for name, domain in config_settings(GENERATOR_SPACES[family]):
         ends = domain.within if isinstance(domain, Fixed) and domain.within is not None else domain
         for value in ends.grid(5):
             from_plain(config, {name: value})

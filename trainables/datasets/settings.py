@@ -63,6 +63,8 @@ class DataSettings:
     """Folder of defect-free images beside the data set."""
     boxes_path: str | None = None
     """Folder of VOC XML boxes for images that have none of their own (NEU-DET's for NEU-CLS)."""
+    attributes: str | None = None
+    """CSV of attribute vectors: a column `class`, then one for each attribute; none takes the data set's own, which procedural surfaces have."""
     procedural: ProceduralSettings = field(default_factory=ProceduralSettings)
 
     def __post_init__(self) -> None:

@@ -85,6 +85,8 @@ class GeneratorModel(ABC):
     """How it may serve several classes: a model each, one that is told the class, or one that is not, whose images an inspector sorts."""
     takes_vectors: ClassVar[bool] = True
     """Whether, in conditional mode, a class may be told by another vector than a one-hot."""
+    conditioning: ClassVar[Literal["one_hot", "attributes", "learned", "blend"]] = "one_hot"
+    """How it is told the class where nothing else is asked for: the paper's way."""
     sizes_px: ClassVar[tuple[int, ...]] = (16, 32, 64, 128, 256)
     """Sides it can be built for."""
     fewest_images: ClassVar[int] = 2
