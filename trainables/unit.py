@@ -46,6 +46,10 @@ class Bench:
         """Takes images of the pack with their labels."""
         return LabelledImages(images=torch.from_numpy(self.pack.images[rows]), labels=torch.from_numpy(self.pack.labels[rows]))
 
+    def masks(self, rows: Indices) -> torch.Tensor | None:
+        """Takes masks of the pack, uint8 (n, 1, S, S) of 0 and 255, where it has any; all 0 for an image that nobody marked."""
+        return torch.from_numpy(self.pack.masks[rows])[:, None] * 255 if self.pack.masks is not None else None
+
 
 @dataclass(kw_only=True, slots=True)
 class UnitResult:
@@ -142,12 +146,13 @@ def _generators(bench: Bench, position: int, unit: Unit, real: LabelledImages, r
     assert recipe.generator is not None
     family, config = resolve(recipe.generator)
     inputs, scene, scene_key = [bench.parts.key], None, ""
-    if family.needs_backgrounds:
+    if family.needs_backgrounds or (family.uses_backgrounds and recipe.data.backgrounds != "none"):
         found = find_backgrounds(bench.pack, bench.parts, recipe.data, bench.store)
         scene, scene_key = torch.from_numpy(np.array(found.images)), found.key
         inputs.append(found.key)
     rows = torch.isin(real.labels, torch.tensor(list(bench.defects)))
-    data = TrainingData(items=real.images[rows], labels=real.labels[rows], backgrounds=scene, num_classes=len(bench.defects))
+    masks = bench.masks(bench.parts.train[rows.numpy()]) if family.makes == "images and masks" else None
+    data = TrainingData(items=real.images[rows], labels=real.labels[rows], masks=masks, backgrounds=scene, num_classes=len(bench.defects))
     seed = child_seed(recipe.seed, "generator", unit.generator)
     marks: dict[str, MarkEntry] = {}
     per_class = config.class_mode == "per_class"
@@ -283,7 +288,9 @@ def _score_images(bench: Bench, chosen: dict[str, Chosen], reference: Inspected 
     result.scored_counts = {cls: len(features.values) for cls, features in drawn.items()}
     if drawn:
         train, features = _real_features(bench, extractor, "train", bench.parts.train)
-        shown = {cls: ClassImages(images=chosen[cls].scored, features=features.values) for cls, features in drawn.items()}
+        shown = {
+            cls: ClassImages(images=chosen[cls].scored, features=features.values, masks=chosen[cls].scored_masks) for cls, features in drawn.items()
+        }
         keys = [features.key, *(found.key for found in drawn.values())]
         _, result.samples = stored_sheet(train, shown, inputs=keys, store=store)
 

@@ -5,15 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load
 
-from trainables.datasets.packs import fingerprint
+from trainables.datasets.packs import fingerprint, open_pack
 from trainables.datasets.settings import DataSettings, ProceduralSettings
+from trainables.datasets.splits import split
 from trainables.errors import DatasetError, SettingsError
+from trainables.generators.stage import load_sampler
 from trainables.progress import Progress, Scores
 from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.store import Store
 from trainables.trial import run_trial
+from trainables.unit import Bench
 
 DATA = DataSettings(size_px=32, procedural=ProceduralSettings(per_class=20, defect_free=12), defect_free="background", backgrounds="folder")
 FCN = InspectorPart(kind="fcn", settings={"width": 8, "min_steps": 4, "epochs": 1, "batch": 16})
@@ -104,6 +110,38 @@ def test_image_to_image_families_start_from_defect_free_images(tmp_path: Path) -
     with pytest.raises(DatasetError, match="backgrounds"):
         data = DataSettings(**{name: getattr(DATA, name) for name in ("size_px", "procedural", "defect_free")})
         run(run_trial(recipe(generator=part, data=data), Store(tmp_path)))
+
+
+def test_a_family_that_learns_nothing_is_fitted_once_for_all_settings_and_marks(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = run(run_trial(recipe(generator=GeneratorPart(family="cutpaste", kimg=5)), store))
+    (fitted,) = [use for use in first.stages if use.stage == "generator"]
+    assert fitted.key.endswith("/00000000") and not fitted.reused
+    assert first.values["generator_params_m"] == first.values["generator_gmadds"] == 0.0
+    assert first.values["generator_ms_per_image"] > 0 and first.values["generator_s"] >= 0  # type: ignore[operator]
+    assert first.samples is not None and first.samples["rows"] == ["real", "synthetic", "mask", "nearest"]
+    other = run(run_trial(recipe(generator=GeneratorPart(family="cutpaste", kimg=20, settings={"jitter": 0.3})), store))
+    (again,) = [use for use in other.stages if use.stage == "generator"]
+    assert again.key == fitted.key and again.reused
+    assert not any(use.reused for use in other.stages if use.stage == "pool")
+    entry = store.lookup(f"generator/{fitted.key.split('/')[0]}", "00000000")
+    assert entry is not None and entry.info["steps"] == entry.info["kimg"] == 0
+    # It saw the masks of the pack and, because the study has some, its backgrounds.
+    kept = load_sampler(entry).sampler_state()
+    assert set(kept) == {"items", "labels", "masks", "backgrounds"}
+    pool = store.lookup("pool", next(use.key for use in first.stages if use.stage == "pool"))
+    assert pool is not None and set(load(pool.read("images.safetensors"))) == {"images", "masks"}
+
+
+def test_masks_of_the_pack_come_with_the_images_that_are_trained_on(tmp_path: Path) -> None:
+    pack = open_pack(DATA, fingerprint(DATA), Store(tmp_path))
+    parts = split(pack, DATA)
+    bench = Bench(recipe=recipe(), store=Store(tmp_path), device="cpu", pack=pack, parts=parts)
+    masks = bench.masks(parts.train)
+    assert masks is not None and masks.dtype == torch.uint8 and set(masks.unique().tolist()) == {0, 255}
+    assert pack.masks is not None and np.array_equal(masks[:, 0].numpy() > 0, pack.masks[parts.train] > 0)
+    without = replace(bench, pack=replace(pack, masks=None))
+    assert without.masks(parts.train) is None
 
 
 def test_the_confidence_filter_lets_through_what_is_taken_for_its_class(tmp_path: Path) -> None:
