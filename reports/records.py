@@ -98,7 +98,7 @@ class Record:
     stages: list[Mapping[str, Any]] = field(default_factory=list)
     """unit, stage, cls, key, reused, seconds, device, peak_memory_gib."""
     samples: Mapping[str, Any] | None = None
-    """Layout of samples.webp: {"classes": [...], "columns": n, "tile_px": n, "gap_px": n, "rows": ["real", "synthetic", "nearest"]}.
+    """Layout of samples.webp: {"classes": [...], "columns": n, "tile_px": n, "gap_px": n, "rows": ["real", "synthetic", "mask", "nearest"]}.
 
     A class has one line of tiles per row kind; `gap_px` (0 where it is missing) lies before every tile, across and down."""
     attempts: int = 1

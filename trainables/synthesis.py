@@ -71,8 +71,12 @@ class Chosen:
 
     training: torch.Tensor
     """(n, C, H, W) uint8: what stands beside the real images."""
+    masks: torch.Tensor | None = None
+    """(n, 1, H, W) uint8 of 0 and 255: where the defects of `training` are, from families that make masks."""
     scored: torch.Tensor
     """(m, C, H, W) uint8: the accepted images of the first block, whatever the amount, so that distances compare across amounts."""
+    scored_masks: torch.Tensor | None = None
+    """The masks of `scored`."""
     scored_key: str
     """Names `scored` for the cache of features."""
     acceptance: float
@@ -130,6 +134,7 @@ def choose(
         TrialFailure: `collapsed`, where the filter refuses nearly everything.
     """
     accepted: list[torch.Tensor] = []
+    accepted_masks: list[torch.Tensor] = []
     drawn = kept = number = 0
     most = BLOCK * max(FEWEST_BLOCKS, math.ceil(count * LARGEST_EXCESS / BLOCK))
     first_key = ""
@@ -144,12 +149,16 @@ def choose(
         uses.append(block.use)
         mask = torch.ones(BLOCK, dtype=torch.bool) if accept is None else accept(block)
         accepted.append(block.images[mask])
+        if block.masks is not None:
+            accepted_masks.append(block.masks[mask])
         first_key = first_key or block.key
         drawn, kept, number = drawn + BLOCK, kept + int(mask.sum()), number + 1
         yield Progress(unit=unit, stage="pool", metrics={"drawn": float(drawn), "accepted": float(kept)})
     return Chosen(
         training=torch.cat(accepted)[:count],
+        masks=torch.cat(accepted_masks)[:count] if accepted_masks else None,
         scored=accepted[0],
+        scored_masks=accepted_masks[0] if accepted_masks else None,
         scored_key=stage_key("scored", version=VERSION, settings={}, inputs=[first_key, filter_key]),
         acceptance=kept / drawn,
     )

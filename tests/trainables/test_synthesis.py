@@ -26,6 +26,14 @@ class Noise:
         return Drawn(items=torch.randint(0, 256, (count, 1, 4, 4), generator=draw, dtype=torch.uint8))
 
 
+class Marked(Noise):
+    """Noise whose masks are where it is bright, so that a mask tells its image."""
+
+    def sample(self, label: int, count: int, seed: int, *, truncation: float, backgrounds: torch.Tensor | None) -> Drawn:
+        items = super().sample(label, count, seed, truncation=truncation, backgrounds=backgrounds).items
+        return Drawn(items=items, masks=(items > 127).to(torch.uint8) * 255)
+
+
 def bright(block: Block) -> torch.Tensor:
     """Accepts images whose mean is above the middle: about half of noise."""
     return block.images.float().mean(dim=(1, 2, 3)) > 127.5
@@ -51,6 +59,18 @@ def test_a_smaller_amount_is_a_prefix_of_a_larger_one(tmp_path: Path) -> None:
     assert torch.equal(few.training, many.training[:10])
     assert torch.equal(few.scored, many.scored) and few.scored_key == many.scored_key
     assert all(image.float().mean() > 127.5 for image in many.training)
+
+
+def test_masks_stay_with_their_images_through_filters_and_prefixes(tmp_path: Path) -> None:
+    few, _ = run(Store(tmp_path), Marked(), 10, bright)
+    many, _ = run(Store(tmp_path), Marked(), 300, bright)
+    for chosen in (few, many):
+        assert chosen.masks is not None and chosen.scored_masks is not None
+        assert torch.equal(chosen.masks > 0, chosen.training > 127)
+        assert torch.equal(chosen.scored_masks > 0, chosen.scored > 127)
+    assert many.masks is not None and len(many.masks) == 300 and torch.equal(few.masks, many.masks[:10])  # type: ignore[arg-type]
+    bare, _ = run(Store(tmp_path / "bare"), Noise(), 10, bright)
+    assert bare.masks is None and bare.scored_masks is None
 
 
 def test_blocks_are_drawn_whole_and_once(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ STAGES = {
     "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "67f445b717e8"),
-    "generators.loop:LOOP_VERSION": (2, SHARED, "c9e80ba8858a"),
+    "generators.loop:LOOP_VERSION": (2, SHARED, "5cc804f2604c"),
     "generators.dcgan:Dcgan.VERSION": (2, ["generators/dcgan.py"], "6cacf0e07818"),
     "generators.wgan_gp:WganGp.VERSION": (3, ["generators/wgan_gp.py"], "6be5255dc08b"),
     "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py"], "2ce4358e1b68"),
@@ -28,12 +28,12 @@ STAGES = {
     "generators.cutpaste:CutPaste.VERSION": (1, ["generators/cutpaste.py", "generators/pasting.py"], "752186099e41"),
     "generators.perlin:Perlin.VERSION": (1, ["generators/perlin.py", "generators/pasting.py"], "55074cb1cd89"),
     "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "40c5ed7a4fab"),
-    "synthesis:VERSION": (2, ["synthesis.py"], "d5d39e2c1a42"),
+    "synthesis:VERSION": (2, ["synthesis.py"], "fc6374e660f2"),
     "inspectors.stage:VERSION": (1, ["inspectors/stage.py", "inspectors/training.py", "datasets/augmentation.py"], "4f084dba83ed"),
     "inspectors.classifiers:Classifier.VERSION": (1, ["inspectors/classifiers.py"], "7b62cd9b7148"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),
-    "scores.samples:VERSION": (1, ["scores/samples.py"], "16d27ed301bd"),
+    "scores.samples:VERSION": (1, ["scores/samples.py"], "5b6b34ed6f6a"),
 }
 """Where below `trainables` a VERSION stands -> the version, the files that decide the numbers, and their hash.
 

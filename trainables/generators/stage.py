@@ -122,7 +122,7 @@ def generator_key(part: GeneratorPart, subject: Subject, *, inputs: Sequence[str
         "shape": list(subject.shape),
         "num_classes": subject.num_classes,
         "precision": precision,
-        "background_label": subject.background_label if family.needs_backgrounds else None,
+        "background_label": subject.background_label if family.needs_backgrounds or family.uses_backgrounds else None,
     }
     return stage_key("generator", version=1000 * LOOP_VERSION + family.VERSION, settings=settings, inputs=inputs, seed=seed)
 

@@ -47,7 +47,7 @@ class TrainingData:
     labels: Tensor
     """int64 (N,), from 0."""
     masks: Tensor | None = None
-    """Where the defect of each image is, uint8 (N, 1, H, W) of 0 and 255, for families that make masks."""
+    """Where the defect of each image is, uint8 (N, 1, H, W) of 0 and 255, for families that make masks; all 0 where nobody marked it."""
     backgrounds: Tensor | None = None
     """Defect-free images, uint8 (M, C, H, W), for families that need them."""
     num_classes: int

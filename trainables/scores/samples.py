@@ -1,4 +1,4 @@
-"""The contact sheet of a trial: per class, real images, synthetic ones, and the real training image nearest to each of these.
+"""The contact sheet of a trial: per class, real images, synthetic ones with their masks, and the real training image nearest to each of these.
 
 The nearest neighbour is looked for among all classes of the training split, by distance of features: what a generator has learnt by heart shows up as
 a pair that looks the same. Called by `trainables.trial`.
@@ -21,7 +21,8 @@ VERSION = 1
 
 STAGE = "samples"
 FILE = "samples.webp"
-ROWS = ["real", "synthetic", "nearest"]
+ROWS = ["real", "synthetic", "mask", "nearest"]
+"""Lines of a class, from above; that of masks only where the generator makes them."""
 GAP_PX = 2
 LARGEST_TILE_PX = 96
 TALLEST_PX = 16_000
@@ -36,6 +37,8 @@ class ClassImages:
     """(N, C, H, W) uint8."""
     features: Tensor
     """(N, D)."""
+    masks: Tensor | None = None
+    """(N, 1, H, W) uint8 of 0 and 255, of synthetic images whose generator makes masks."""
 
 
 def contact_sheet(real: Mapping[str, ClassImages], synthetic: Mapping[str, ClassImages], *, columns: int = 8) -> tuple[bytes, dict[str, Any]]:
@@ -58,20 +61,23 @@ def contact_sheet(real: Mapping[str, ClassImages], synthetic: Mapping[str, Class
         raise ValueError("no synthetic images to show")
     pool = torch.cat([part.images for part in real.values()])
     pool_features = torch.cat([part.features for part in real.values()])
-    tile_px = min(int(pool.shape[-1]), LARGEST_TILE_PX, TALLEST_PX // (len(ROWS) * len(classes)) - GAP_PX)
+    masked = all(synthetic[cls].masks is not None for cls in classes)
+    rows = [row for row in ROWS if masked or row != "mask"]
+    tile_px = min(int(pool.shape[-1]), LARGEST_TILE_PX, TALLEST_PX // (len(rows) * len(classes)) - GAP_PX)
     step = tile_px + GAP_PX
-    height, width = GAP_PX + step * len(ROWS) * len(classes), GAP_PX + step * columns
+    height, width = GAP_PX + step * len(rows) * len(classes), GAP_PX + step * columns
     sheet = Image.new("RGB", (width, height), (128, 128, 128))
     for i, cls in enumerate(classes):
-        drawn = synthetic[cls].images[:columns]
+        drawn, masks = synthetic[cls].images[:columns], synthetic[cls].masks
         nearest = nearest_neighbours(synthetic[cls].features[:columns], pool_features)
-        for j, line in enumerate((real[cls].images[:columns], drawn, pool[nearest])):
+        lines = (real[cls].images[:columns], drawn, *([masks[:columns]] if masked and masks is not None else []), pool[nearest])
+        for j, line in enumerate(lines):
             for k, image in enumerate(line):
                 tile = _picture(image).resize((tile_px, tile_px), Image.Resampling.LANCZOS)
-                sheet.paste(tile, (GAP_PX + k * step, GAP_PX + (len(ROWS) * i + j) * step))
+                sheet.paste(tile, (GAP_PX + k * step, GAP_PX + (len(rows) * i + j) * step))
     file = io.BytesIO()
     sheet.save(file, "WEBP", quality=85, method=4)
-    return file.getvalue(), {"classes": classes, "columns": columns, "tile_px": tile_px, "gap_px": GAP_PX, "rows": ROWS}
+    return file.getvalue(), {"classes": classes, "columns": columns, "tile_px": tile_px, "gap_px": GAP_PX, "rows": rows}
 
 
 def nearest_neighbours(features: Tensor, among: Tensor) -> Tensor:

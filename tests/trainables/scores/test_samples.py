@@ -1,6 +1,7 @@
 """The contact sheet: its layout, and that a copied image is found out."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,19 @@ def test_rows_are_real_synthetic_and_nearest_of_any_class(channels: int) -> None
     seen = [[middle(sheet, layout, row, column) for column in range(2)] for row in range(3)]
     assert np.abs(np.array(seen) - [[10, 20], [31, 219], [30, 220]]).max() <= 4
     assert abs(middle(sheet, layout, 5, 0) - 200) <= 4
+
+
+def test_masks_stand_below_the_images_they_belong_to() -> None:
+    real = {"a": flat(10, 20), "b": flat(200, 220)}
+    masks = torch.tensor([0, 255], dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 32, 32)
+    synthetic = {cls: replace(part, masks=masks) for cls, part in real.items()}
+    data, layout = contact_sheet(real, synthetic, columns=2)
+    assert layout["rows"] == ["real", "synthetic", "mask", "nearest"]
+    sheet = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert sheet.shape[0] == 2 + 34 * 8
+    seen = [[middle(sheet, layout, row, column) for column in range(2)] for row in range(8)]
+    expected = [[10, 20], [10, 20], [0, 255], [10, 20], [200, 220], [200, 220], [0, 255], [200, 220]]
+    assert np.abs(np.array(seen) - expected).max() <= 4
 
 
 def test_classes_without_synthetic_images_are_left_out() -> None:
