@@ -127,6 +127,8 @@ def _narrowing(domain: Domain) -> dict[str, Any]:
     if isinstance(bounds, Float | Int):
         value = {"type": "number" if isinstance(bounds, Float) else "integer", "minimum": bounds.low, "maximum": bounds.high}
         ranges = [{"type": "object", "properties": {"low": value, "high": value}, "additionalProperties": False}]
+        if isinstance(bounds, Float) and bounds.also:
+            value = {"anyOf": [value, {"enum": list(bounds.also)}]}
     elif isinstance(bounds, Categorical | Choice):
         value = {"enum": list(bounds.choices)}
     else:

@@ -123,6 +123,8 @@ class Float:
     default: float
     source: str = ""
     """Where the default comes from."""
+    also: tuple[float, ...] = ()
+    """Values beside the range that only a study may name, such as the 0 of an ablation; they are never suggested."""
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, self.log, self.default)
@@ -143,20 +145,21 @@ class Float:
         """Gives `value` as a float, or raises SpaceError."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise SpaceError(("", f"{value!r} is not a number; expected {self.describe()}"))
-        if not self.low <= value <= self.high:
+        if not self.low <= value <= self.high and value not in self.also:
             raise SpaceError(("", f"{_say(value)} is outside of {_say(self.low)} to {_say(self.high)}"))
         return float(value)
 
     def narrow(self, wanted: Any) -> "Domain":
         """Takes a smaller range `{low, high}`, a list of values, or one value; the default moves to the nearest value that is left."""
         if isinstance(wanted, Mapping):
-            low, high = (self.check(end) for end in _ends(wanted, self.low, self.high))
+            low, high = (replace(self, also=()).check(end) for end in _ends(wanted, self.low, self.high))
             return _ranged(self, low, high)
         return _listed([self.check(value) for value in (wanted if isinstance(wanted, list | tuple) else [wanted])], self)
 
     def describe(self) -> str:
         """Says the domain in a few words."""
-        return f"{_say(self.low)} to {_say(self.high)}{' (log)' if self.log else ''}; default {_say(self.default)}"
+        also = f", or {', '.join(map(_say, self.also))}" if self.also else ""
+        return f"{_say(self.low)} to {_say(self.high)}{' (log)' if self.log else ''}{also}; default {_say(self.default)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

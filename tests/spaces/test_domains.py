@@ -34,6 +34,17 @@ def test_grid_runs_from_end_to_end() -> None:
 
 def test_a_number_is_read_in_the_domains_own_type() -> None:
     assert type(Float(low=0, high=2, default=1).check(1)) is float
+
+
+def test_a_study_may_name_what_lies_beside_a_range() -> None:
+    weight = Float(low=1.0, high=50.0, log=True, default=10.0, also=(0.0,))
+    assert weight.narrow(0) == Fixed(default=0.0, source="study")
+    assert weight.narrow([0, 10]).grid(2) == [0.0, 10.0]
+    assert min(weight.grid(5)) == 1.0
+    assert weight.describe() == "1 to 50 (log), or 0; default 10"
+    for wanted in ({"low": 0}, 0.5):
+        with pytest.raises(SpaceError, match="outside of 1 to 50"):
+            weight.narrow(wanted)
     assert type(BATCH.check(16.0)) is int
 
 
