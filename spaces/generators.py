@@ -37,6 +37,18 @@ def _r1_gamma(default: float, source: str) -> Domain:
     return Float(low=0.05, high=50.0, log=True, default=default, source=source)
 
 
+def _horizon(default: float) -> Float:
+    return Float(low=0.1, high=10_000.0, log=True, default=default)
+
+
+def _lambda_rec(source: str) -> Domain:
+    return Float(low=1.0, high=50.0, log=True, default=10.0, source=source, also=(0.0,))
+
+
+_MIRROR = Fixed(default=True, source="unstated", within=Categorical(choices=(True, False), default=True))
+_BETAS = Categorical(choices=("0.5,0.999", "0.5,0.9", "0.9,0.99", "0,0.9"), default="0.5,0.999", source="CycleGAN and StarGAN, reference code")
+_R3GAN = "R3GAN: 0.05 on CIFAR-10 to 150 on FFHQ at 256 px"
+
 GENERATOR_SPACES: dict[str, Tree] = {
     "dcgan": {
         "g_lr": Float(low=5e-5, high=1e-3, log=True, default=2e-4, source="DCGAN, reference code"),
@@ -83,24 +95,67 @@ GENERATOR_SPACES: dict[str, Tree] = {
         "class_mode": _class_mode("conditional", "LM-GAN: one model of all defects"),
         "ema_halflife_kimg": _EMA,
     },
+    "cyclegan": {
+        "lr": Float(low=5e-5, high=5e-4, log=True, default=2e-4, source="CycleGAN, reference code"),
+        "betas": _BETAS,
+        "lambda_cyc": Float(low=2.0, high=20.0, log=True, default=10.0, source="CycleGAN section 4"),
+        "lambda_idt": Float(low=0.0, high=1.0, default=0.5, source="CycleGAN section 5.2"),
+        "adversarial_loss": _adversarial_loss("lsgan", "hinge", source="CycleGAN section 4"),
+        "r1_gamma": _r1_gamma(1.0, _R3GAN),
+        "pool_size": Categorical(choices=(0, 50), default=50, source="CycleGAN section 4"),
+        "batch": Categorical(choices=(1, 4, 8, 16), default=1, source="CycleGAN section 4"),
+        "base_width": Categorical(choices=(16, 32, 64), default=64, source="CycleGAN, reference code"),
+        "n_res_blocks": Categorical(choices=("auto", 3, 6, 9), default="auto", source="CycleGAN section 4: 6 at 128 px, 9 at 256"),
+        "jitter": Fixed(default=True, source="CycleGAN, reference code", within=Categorical(choices=(True, False), default=True)),
+        "mirror_backgrounds": _MIRROR,
+        "diffaug": _DIFFAUG,
+        "lr_decay": Fixed(default="linear", source="CycleGAN section 4", within=Categorical(choices=("none", "linear"), default="linear")),
+        "decay_start": Fixed(default=0.5, source="CycleGAN: 100 of 200 epochs", within=Float(low=0.0, high=1.0, default=0.5)),
+        "horizon_kimg": Fixed(default=400.0, source="CycleGAN: 200 epochs, of PE-GAN's 1,000 backgrounds", within=_horizon(400.0)),
+        "class_mode": Fixed(default="per_class", source="CycleGAN goes between two domains"),
+        "ema_halflife_kimg": _EMA,
+    },
+    "stargan": {
+        "lr": Float(low=2e-5, high=5e-4, log=True, default=1e-4, source="StarGAN, reference code"),
+        "betas": _BETAS,
+        "lambda_cls": Float(low=0.25, high=10.0, log=True, default=1.0, source="StarGAN, equations 5 and 6"),
+        "lambda_rec": _lambda_rec("StarGAN, equation 6"),
+        "adversarial_loss": _adversarial_loss("wgan_gp", "r1_logistic", "hinge", source="StarGAN, equation 8"),
+        "gp_lambda": _GP_LAMBDA,
+        "r1_gamma": _r1_gamma(1.0, _R3GAN),
+        "gp_interval": _GP_INTERVAL,
+        "n_critic": _N_CRITIC,
+        "batch": Categorical(choices=(8, 16, 32, 64), default=16, source="StarGAN, reference code"),
+        "base_width": Categorical(choices=(16, 32, 64), default=64, source="StarGAN, reference code"),
+        "n_res_blocks": Int(low=1, high=9, default=6, source="StarGAN, reference code"),
+        "mirror_backgrounds": _MIRROR,
+        "diffaug": _DIFFAUG,
+        "lr_decay": Fixed(default="linear", source="StarGAN, reference code", within=Categorical(choices=("none", "linear"), default="linear")),
+        "horizon_kimg": Fixed(default=3200.0, source="StarGAN, reference code: 200,000 iterations of 16", within=_horizon(3200.0)),
+        "class_mode": _class_mode("conditional", "StarGAN: one model of all domains", modes=("conditional",)),
+        "ema_halflife_kimg": _EMA,
+    },
     "pe_gan": {
         "lr": Float(low=2e-5, high=5e-4, log=True, default=1e-4, source="PE-GAN section 3.3"),
         "betas": Categorical(choices=("0.9,0.99", "0.5,0.999", "0.5,0.9", "0,0.9"), default="0.9,0.99", source="PE-GAN section 3.3"),
         "lambda_cls_d": Float(low=0.25, high=10.0, log=True, default=2.0, source="PE-GAN section 3.2"),
         "lambda_cls_g": Float(low=0.25, high=10.0, log=True, default=5.0, source="PE-GAN section 3.2"),
-        "lambda_rec": Float(low=1.0, high=50.0, log=True, default=10.0, source="PE-GAN section 3.2"),
+        "lambda_rec": _lambda_rec("PE-GAN section 3.2"),
+        "adversarial_loss": _adversarial_loss("wgan_gp", "r1_logistic", "hinge", source="PE-GAN section 3.2"),
         "gp_lambda": _GP_LAMBDA,
+        "r1_gamma": _r1_gamma(1.0, _R3GAN),
         "gp_interval": _GP_INTERVAL,
         "n_critic": _N_CRITIC,
         "batch": Categorical(choices=(8, 16, 32, 64), default=16, source="PE-GAN section 3.3"),
         "base_width": Categorical(choices=(16, 32, 64), default=32, source="PE-GAN tables 1 and 2"),
         "n_res_blocks": Int(low=1, high=9, default=6, source="PE-GAN table 1"),
         "both_directions": Categorical(choices=("both", "production_only"), default="both", source="PE-GAN section 3.2"),
-        "mirror_backgrounds": Fixed(default=True, source="unstated", within=Categorical(choices=(True, False), default=True)),
+        "mirror_backgrounds": _MIRROR,
+        "diffaug": _DIFFAUG,
         # A schedule's end belongs to the budget of a study, which alone can say where it is.
         "lr_decay": Fixed(default="none", source="PE-GAN states none", within=Categorical(choices=("none", "linear"), default="none")),
-        "horizon_kimg": Fixed(default=320.0, source="PE-GAN: 20,000 iterations of 16", within=Float(low=0.1, high=10_000.0, log=True, default=320.0)),
-        "class_mode": Fixed(default="conditional", source="PE-GAN: one model of all classes"),
+        "horizon_kimg": Fixed(default=320.0, source="PE-GAN: 20,000 iterations of 16", within=_horizon(320.0)),
+        "class_mode": _class_mode("conditional", "PE-GAN: one model of all classes", modes=("conditional",)),
         "ema_halflife_kimg": _EMA,
     },
     "cutpaste": {

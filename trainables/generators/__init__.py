@@ -3,8 +3,10 @@
 GENERATORS: dict[str, str] = {
     "dcgan": "trainables.generators.dcgan:Dcgan",
     "wgan_gp": "trainables.generators.wgan_gp:WganGp",
-    "lm_gan": "trainables.generators.lm_gan:LmGan",
+    "cyclegan": "trainables.generators.cyclegan:CycleGan",
+    "stargan": "trainables.generators.stargan:StarGan",
     "pe_gan": "trainables.generators.pe_gan:PeGan",
+    "lm_gan": "trainables.generators.lm_gan:LmGan",
     "cutpaste": "trainables.generators.cutpaste:CutPaste",
     "perlin": "trainables.generators.perlin:Perlin",
 }

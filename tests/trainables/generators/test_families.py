@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.errors import SettingsError, TrialFailure
@@ -31,15 +31,19 @@ SMALL = {
         "n_critic": 2,
         "lr": 1e-3,
     },
+    "cyclegan": {"base_width": 8, "n_res_blocks": 1, "batch": 4, "pool_size": 10},
+    "stargan": {"base_width": 8, "n_res_blocks": 1, "batch": 8, "n_critic": 2},
     "pe_gan": {"base_width": 8, "n_res_blocks": 1, "batch": 8, "n_critic": 2},
 }
 CLASSES = 3
 FAMILIES = sorted(GENERATORS)
+TOLD = [name for name in FAMILIES if "conditional" in resolve(GENERATORS[name]).class_modes]
 LEARNING = [name for name in FAMILIES if resolve(GENERATORS[name]).learns]
 
 
-def small(family: str, *, channels: int = 1, num_classes: int = CLASSES, size_px: int = 32, fit: bool = True, **more: object) -> GeneratorModel:
-    """Builds a small model; one that learns nothing has seen its data, unless it is not to."""
+def small(family: str, *, channels: int = 1, num_classes: int | None = None, size_px: int = 32, fit: bool = True, **more: object) -> GeneratorModel:
+    """Builds a small model, of all classes where it can be told them; one that learns nothing has seen its data, unless it is not to."""
+    num_classes = num_classes or (CLASSES if family in TOLD else 1)
     arguments = {"device": "cpu", "precision": "fp32", "seed": 5, **more}
     averages = {"ema_halflife_kimg": 0.05} if resolve(GENERATORS[family]).learns else {}
     part = GeneratorPart(family=family, settings={**averages, **SMALL.get(family, {})}, kimg=1.0)
@@ -62,6 +66,7 @@ def images(channels: int = 1, size_px: int = 32, count: int = 30) -> TrainingDat
 
 def run(model: GeneratorModel, data: TrainingData, start_step: int, stop_step: int) -> dict[str, float]:
     stop_step = stop_step if model.learns else start_step
+    data = data if model.subject.num_classes > 1 else data.pooled()
     told = [progress.metrics for progress in train(model, data, start_step=start_step, stop_step=stop_step, seed=9, report_every_s=1e9)]
     return told[-1] if model.learns else {}
 
@@ -116,7 +121,7 @@ def test_equal_seeds_give_equal_weights_and_images_and_other_seeds_others(family
     assert (flat(one.state()) != flat(other.state())) == one.learns
     assert torch.equal(draw(one), draw(two))
     assert not torch.equal(draw(one), draw(one, seed=2))
-    assert not torch.equal(draw(one), draw(one, label=1))
+    assert family not in TOLD or not torch.equal(draw(one), draw(one, label=1))
     # A longer draw begins with the shorter one only where the first batch is full; a repeated draw is always the same.
     assert torch.equal(draw(one), draw(one))
 
@@ -160,7 +165,7 @@ def test_the_average_follows_the_weights_slower_than_they_move(family: str) -> N
 @pytest.mark.parametrize("family", LEARNING)
 def test_half_life_zero_evaluates_the_weights_as_they_are(family: str) -> None:
     part = GeneratorPart(family=family, settings={**SMALL.get(family, {}), "ema_halflife_kimg": 0.0}, kimg=1.0)
-    model = build(part, Subject(shape=(1, 32, 32), num_classes=CLASSES))
+    model = build(part, Subject(shape=(1, 32, 32), num_classes=CLASSES if family in TOLD else 1))
     run(model, images(), 0, model.steps_per_period)
     for averaged, weight in zip(model.ema.parameters(), model.generator.parameters(), strict=True):
         assert torch.equal(averaged, weight)
@@ -172,7 +177,7 @@ def test_a_model_of_one_class_needs_no_labels(family: str) -> None:
     metrics = run(model, images().only(1), 0, model.steps_per_period)
     assert all(map(math.isfinite, metrics.values()))
     assert draw(model).shape == (5, 1, 32, 32)
-    assert model.parameters_m() < small(family).parameters_m()
+    assert family not in TOLD or model.parameters_m() < small(family).parameters_m()
 
 
 @pytest.mark.parametrize("family", LEARNING)
@@ -218,7 +223,10 @@ def test_what_it_declares_fits_together(family: str) -> None:
     assert kind.makes in ("images", "images and masks")
     assert from_plain(kind.Config, {}).class_mode in kind.class_modes
     model = small(family)
-    assert model.images_per_step == (SMALL[family]["batch"] if kind.learns else 0)
-    assert model.parameters_m() == sum(weight.numel() for weight in model.generator.parameters()) / 1e6
+    # The setting counts the images of a step, or those of each side of it.
+    assert (SMALL[family]["batch"] if kind.learns else 0) in (model.images_per_step, model.batch_size)
+    # Where there are several generators, only the one that draws counts.
+    drawing = model.generator["defect"] if isinstance(model.generator, nn.ModuleDict) else model.generator
+    assert model.parameters_m() == sum(weight.numel() for weight in drawing.parameters()) / 1e6
     network, shape = model.probe()
     assert network(torch.zeros(2, *shape)).shape == (2, 1, 32, 32)
