@@ -2,6 +2,9 @@
 
 A pool is drawn in blocks of 256 images of one class, always whole, and stored by key. A filter judges each image by itself, and an amount is
 the first n accepted images of each class: within one filter a smaller amount is a prefix of a larger one.
+
+A model that is not told the class (`class_mode: pooled`) draws blocks that all classes share, and an image belongs to the class that the reference
+inspector takes it for.
 """
 
 import math
@@ -27,6 +30,8 @@ LARGEST_EXCESS = 8
 """How many times the images asked for are drawn before a generator whose images a filter refuses is given up as collapsed."""
 FEWEST_BLOCKS = 4
 """Blocks that are drawn before giving up, however few images are asked for."""
+FEWEST_SORTED = 8
+"""Images that a class must get out of as many shared blocks as there are classes; 256 would be its fair share."""
 
 
 class Sampler(Protocol):
@@ -51,6 +56,8 @@ class Source:
     backgrounds_key: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The family's settings that decide how images are drawn."""
+    shared_by: int = 1
+    """Classes that share its blocks: more than one where the model is not told the class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,29 +81,31 @@ class Chosen:
     masks: torch.Tensor | None = None
     """(n, 1, H, W) uint8 of 0 and 255: where the defects of `training` are, from families that make masks."""
     scored: torch.Tensor
-    """(m, C, H, W) uint8: the accepted images of the first block, whatever the amount, so that distances compare across amounts."""
+    """(m, C, H, W) uint8: the accepted images of the first block, whatever the amount, so that distances compare across amounts; of as many
+    blocks as there are classes where these share them."""
     scored_masks: torch.Tensor | None = None
     """The masks of `scored`."""
     scored_key: str
     """Names `scored` for the cache of features."""
     acceptance: float
-    """Share of the drawn images that the filter let through."""
+    """Share of the drawn images of this class that the filter let through."""
 
 
 def draw_block(source: Source, cls: str, number: int, part: SynthesisPart, *, seed: int, unit: int, device: str, store: Store) -> Block:
     """Finds block `number` of a class in the store, or draws and publishes it."""
-    settings = {"truncation": part.truncation, "cls": cls, "label": source.label, "block": number, "drawing": dict(source.settings)}
+    name = cls if source.shared_by == 1 else ""
+    settings = {"truncation": part.truncation, "cls": name, "label": source.label, "block": number, "drawing": dict(source.settings)}
     key = stage_key("pool", version=VERSION, settings=settings, inputs=[source.key, source.backgrounds_key], seed=seed)
     entry = store.lookup("pool", key)
     reused = entry is not None
     if entry is None:
         start = time.perf_counter()
-        own = child_seed(seed, "block", cls, number)
+        own = child_seed(seed, "block", name, number)
         drawn = source.sampler().sample(source.label, BLOCK, own, truncation=part.truncation, backgrounds=source.backgrounds)
         masks = {} if drawn.masks is None else {"masks": drawn.masks.contiguous()}
         data = save({"images": drawn.items.contiguous(), **masks})
         entry = store.publish("pool", key, {"images.safetensors": data}, {"seconds": time.perf_counter() - start, "device": device})
-    use = StageUse(unit=unit, stage="pool", cls=cls, key=key, reused=reused, seconds=entry.info["seconds"], device=entry.info["device"])
+    use = StageUse(unit=unit, stage="pool", cls=name or None, key=key, reused=reused, seconds=entry.info["seconds"], device=entry.info["device"])
     drawn_before = load(entry.read("images.safetensors"))
     return Block(key=key, images=drawn_before["images"], masks=drawn_before.get("masks"), use=use)
 
@@ -108,6 +117,7 @@ def choose(
     part: SynthesisPart,
     accept: Callable[[Block], torch.Tensor] | None,
     *,
+    sort: Callable[[Block], torch.Tensor] | None = None,
     filter_key: str,
     seed: int,
     unit: int,
@@ -123,7 +133,8 @@ def choose(
         count: images wanted beside the real ones.
         part: how to draw and filter.
         accept: gives a mask (256,) bool for a block; None accepts all.
-        filter_key: names the filter and all it rests on.
+        sort: gives a mask (256,) bool of a shared block's images that belong to this class; None takes all of them for it.
+        filter_key: names the filter, the sorting and all they rest on.
         seed: seed of the pool.
         unit: position of the unit, for records.
         device: device to draw on.
@@ -131,34 +142,44 @@ def choose(
         uses: stage rows are appended here.
 
     Raises:
-        TrialFailure: `collapsed`, where the filter refuses nearly everything.
+        TrialFailure: `collapsed`, where the filter refuses nearly everything, or hardly any image is taken for this class.
     """
     accepted: list[torch.Tensor] = []
     accepted_masks: list[torch.Tensor] = []
-    drawn = kept = number = 0
-    most = BLOCK * max(FEWEST_BLOCKS, math.ceil(count * LARGEST_EXCESS / BLOCK))
-    first_key = ""
-    while number == 0 or kept < count:
+    keys: list[str] = []
+    drawn = own = kept = 0
+    first = source.shared_by
+    most = BLOCK * first * max(FEWEST_BLOCKS, math.ceil(count * LARGEST_EXCESS / BLOCK))
+    noted = {use.key for use in uses}
+    while len(keys) < first or kept < count:
         if drawn >= most:
             raise TrialFailure(
                 "collapsed",
-                f"class {cls}: only {kept} of {drawn} synthetic images pass the {part.filter} filter, {count} are needed. "
+                f"class {cls}: only {kept} of {own} synthetic images pass the {part.filter} filter, {count} are needed. "
                 "Train longer, ask for fewer, or lower synthesis.min_confidence.",
             )
-        block = draw_block(source, cls, number, part, seed=seed, unit=unit, device=device, store=store)
-        uses.append(block.use)
-        mask = torch.ones(BLOCK, dtype=torch.bool) if accept is None else accept(block)
+        block = draw_block(source, cls, len(keys), part, seed=seed, unit=unit, device=device, store=store)
+        if block.key not in noted:
+            uses.append(block.use)
+        mine = torch.ones(BLOCK, dtype=torch.bool) if sort is None else sort(block)
+        mask = mine if accept is None else mine & accept(block)
         accepted.append(block.images[mask])
         if block.masks is not None:
             accepted_masks.append(block.masks[mask])
-        first_key = first_key or block.key
-        drawn, kept, number = drawn + BLOCK, kept + int(mask.sum()), number + 1
+        keys.append(block.key)
+        drawn, own, kept = drawn + BLOCK, own + int(mine.sum()), kept + int(mask.sum())
+        if len(keys) == first and sort is not None and own < FEWEST_SORTED:
+            raise TrialFailure(
+                "collapsed",
+                f"class {cls}: only {own} of {drawn} images of the one model of all classes are taken for it. "
+                "Train longer, or give each class a model or the model the class: class_mode per_class or conditional.",
+            )
         yield Progress(unit=unit, stage="pool", metrics={"drawn": float(drawn), "accepted": float(kept)})
     return Chosen(
         training=torch.cat(accepted)[:count],
         masks=torch.cat(accepted_masks)[:count] if accepted_masks else None,
-        scored=accepted[0],
-        scored_masks=accepted_masks[0] if accepted_masks else None,
-        scored_key=stage_key("scored", version=VERSION, settings={}, inputs=[first_key, filter_key]),
-        acceptance=kept / drawn,
+        scored=torch.cat(accepted[:first]),
+        scored_masks=torch.cat(accepted_masks[:first]) if accepted_masks else None,
+        scored_key=stage_key("scored", version=VERSION, settings={}, inputs=[*keys[:first], filter_key]),
+        acceptance=kept / own,
     )

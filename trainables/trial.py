@@ -90,5 +90,6 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         classes=list(bench.pack.classes),
         conditions=conditions,
         stages=[use for result in results for use in result.uses],
+        files={name: where for result in reversed(results) for name, where in result.files.items()},
         samples=next((result.samples for result in results if result.samples is not None), None),
     )

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.conditioning.attributes import study_attributes
+from trainables.conditioning.stage import Conditioned, class_vectors
 from trainables.datasets.backgrounds import backgrounds as find_backgrounds
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.splits import Indices, Split
-from trainables.generators.stage import MarkEntry, load_sampler, resolve, train_to_mark
+from trainables.generators.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
 from trainables.generators.subject import TrainingData
 from trainables.inspectors.stage import Inspected, inspect, judge, load_inspector, read_predictions
 from trainables.inspectors.training import LabelledImages, predict
@@ -61,6 +63,7 @@ class UnitResult:
     synthetic_counts: dict[str, int] = field(default_factory=dict)
     scored_counts: dict[str, int] = field(default_factory=dict)
     samples: dict[str, str | int | list[str]] | None = None
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
@@ -70,7 +73,8 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
     synthetic, inputs = None, [bench.parts.key]
     if recipe.generator is not None and recipe.synthesis is not None:
         reference = yield from _reference(bench, position, real, validation, result)
-        sources = yield from _generators(bench, position, unit, real, result)
+        told = yield from _conditioned(bench, position, unit, real, reference, result)
+        sources = yield from _generators(bench, position, unit, real, told, result)
         chosen = yield from _pool(bench, position, unit, real, sources, reference, result)
         yield Progress(stage="scores")
         _score_images(bench, chosen, reference, result)
@@ -91,10 +95,13 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
 def _reference(
     bench: Bench, position: int, real: LabelledImages, validation: LabelledImages, result: UnitResult
 ) -> Generator[Progress, None, Inspected | None]:
-    """Trains, or finds, the inspector on real images alone whose features or confidences this trial uses; None where it uses neither."""
+    """Trains, or finds, the inspector on real images alone whose features or opinions this trial uses; None where it uses neither."""
     recipe = bench.recipe
-    used = recipe.scores.extractor == "inspector" or (recipe.synthesis is not None and recipe.synthesis.filter == "confidence")
-    if not used:
+    assert recipe.generator is not None and recipe.synthesis is not None
+    several = len(bench.defects) > 1
+    learns = several and told_by(recipe.generator).kind in ("learned", "blend")
+    sorts = several and resolve(recipe.generator)[1].class_mode == "pooled"
+    if not (recipe.scores.extractor == "inspector" or recipe.synthesis.filter == "confidence" or learns or sorts):
         return None
     part = recipe.scores.inspector or recipe.inspector
     seed = child_seed(recipe.seed, "inspector", 0)
@@ -140,30 +147,92 @@ def _inspect(
     return found
 
 
-def _generators(bench: Bench, position: int, unit: Unit, real: LabelledImages, result: UnitResult) -> Generator[Progress, None, dict[str, Source]]:
+def _conditioned(
+    bench: Bench, position: int, unit: Unit, real: LabelledImages, reference: Inspected | None, result: UnitResult
+) -> Generator[Progress, None, Conditioned]:
+    """Makes or finds the vectors that a model of several classes is told them by, out of attributes and the training split alone."""
+    recipe = bench.recipe
+    assert recipe.generator is not None
+    told = told_by(recipe.generator)
+    features = None
+    if told.kind in ("learned", "blend") and reference is not None:
+        extractor = make_extractor(replace(recipe.scores, extractor="inspector"), device=bench.device, inspector=reference.entry)
+        features = stored_features(extractor, real.images, name="train", inputs=[bench.parts.key], store=bench.store)
+    made = yield from class_vectors(
+        told,
+        classes=list(bench.defects.values()),
+        attributes=study_attributes(recipe.data) if told.kind != "one_hot" else None,
+        features=features,
+        labels=real.labels,
+        seed=child_seed(recipe.seed, "conditioning", unit.generator),
+        store=bench.store,
+    )
+    if made.key:
+        result.uses.append(made.use(position))
+        result.files |= made.files
+    return made
+
+
+def _generators(
+    bench: Bench, position: int, unit: Unit, real: LabelledImages, told: Conditioned, result: UnitResult
+) -> Generator[Progress, None, dict[str, Source]]:
     """Trains or finds the generator, or one for each class, up to the mark; gives where each class's images come from."""
     recipe = bench.recipe
     assert recipe.generator is not None
     family, config = resolve(recipe.generator)
-    inputs, scene, scene_key = [bench.parts.key], None, ""
+    inputs, scene, scene_key = [bench.parts.key, *told.inputs], None, ""
     if family.needs_backgrounds or (family.uses_backgrounds and recipe.data.backgrounds != "none"):
         found = find_backgrounds(bench.pack, bench.parts, recipe.data, bench.store)
         scene, scene_key = torch.from_numpy(np.array(found.images)), found.key
         inputs.append(found.key)
     rows = torch.isin(real.labels, torch.tensor(list(bench.defects)))
     masks = bench.masks(bench.parts.train[rows.numpy()]) if family.makes == "images and masks" else None
-    data = TrainingData(items=real.images[rows], labels=real.labels[rows], masks=masks, backgrounds=scene, num_classes=len(bench.defects))
-    seed = child_seed(recipe.seed, "generator", unit.generator)
+    data = TrainingData(
+        items=real.images[rows],
+        labels=real.labels[rows],
+        masks=masks,
+        backgrounds=scene,
+        num_classes=len(bench.defects),
+        class_vectors=told.vectors,
+    )
+    marks = yield from _marks(bench, position, data, inputs, child_seed(recipe.seed, "generator", unit.generator), result)
+    result.values |= _generator_costs([mark.costs for mark in marks.values()])
+    drawing = {name: getattr(config, name) for name in family.sampling_settings}
+    samplers = {cls: _late_sampler(mark, drawing, bench.device) for cls, mark in marks.items()}
+    sources = {}
+    for label, cls in bench.defects.items():
+        own = cls if cls in marks else ""
+        sources[cls] = Source(
+            key=marks[own].key,
+            label=label if config.class_mode == "conditional" else 0,
+            sampler=samplers[own],
+            settings=drawing,
+            shared_by=len(bench.defects) if config.class_mode == "pooled" else 1,
+            backgrounds=scene,
+            backgrounds_key=scene_key,
+        )
+    return sources
+
+
+def _marks(
+    bench: Bench, position: int, data: TrainingData, inputs: list[str], seed: int, result: UnitResult
+) -> Generator[Progress, None, dict[str, MarkEntry]]:
+    """Trains or finds one model for each class, by its name; or the one model of all of them, under an empty name."""
+    part = bench.recipe.generator
+    assert part is not None
+    mode = resolve(part)[1].class_mode
+    shown = {"": data.pooled() if mode == "pooled" else data}
+    if mode == "per_class":
+        shown = {cls: data.only(label) for label, cls in bench.defects.items()}
     marks: dict[str, MarkEntry] = {}
-    per_class = config.class_mode == "per_class"
-    for label, cls in bench.defects.items() if per_class else [(0, "")]:
+    for cls, own in shown.items():
         marks[cls] = mark = yield from train_to_mark(
-            recipe.generator,
-            data=data.only(label) if per_class else data,
+            part,
+            data=own,
             inputs=inputs,
             cls=cls or None,
-            seed=child_seed(seed, cls) if per_class else seed,
-            precision=recipe.precision,
+            seed=child_seed(seed, cls) if cls else seed,
+            precision=bench.recipe.precision,
             device=bench.device,
             store=bench.store,
         )
@@ -179,20 +248,7 @@ def _generators(bench: Bench, position: int, unit: Unit, real: LabelledImages, r
                 peak_memory_gib=mark.peak_memory_gib,
             )
         )
-    result.values |= _generator_costs([mark.costs for mark in marks.values()])
-    drawing = {name: getattr(config, name) for name in family.sampling_settings}
-    samplers = {cls: _late_sampler(mark, drawing, bench.device) for cls, mark in marks.items()}
-    return {
-        cls: Source(
-            key=marks[cls if per_class else ""].key,
-            label=0 if per_class else label,
-            sampler=samplers[cls if per_class else ""],
-            settings=drawing,
-            backgrounds=scene,
-            backgrounds_key=scene_key,
-        )
-        for label, cls in bench.defects.items()
-    }
+    return marks
 
 
 def _late_sampler(mark: MarkEntry, drawing: Mapping[str, Any], device: str) -> Callable[[], Sampler]:
@@ -229,21 +285,30 @@ def _pool(
     # What changes no image must change no key: the pool, and all that follows from it, is then found.
     part = recipe.synthesis if family.truncates else replace(recipe.synthesis, truncation=1.0)
     counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))])
-    judged, filter_key = None, ""
-    if part.filter == "confidence":
+    sorts = len(bench.defects) > 1 and resolve(recipe.generator)[1].class_mode == "pooled"
+    judged = None
+    if sorts or part.filter == "confidence":
         assert reference is not None
-        trained, filter_key = load_inspector(reference.entry, bench.device), f"{reference.key}:{part.min_confidence}"
+        trained = load_inspector(reference.entry, bench.device)
         judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=lambda images: predict(trained, images))
     seed = child_seed(recipe.seed, "pool", unit.generator)
     chosen: dict[str, Chosen] = {}
     for label, cls in bench.defects.items():
-        accept = _confident(judged, label, part.min_confidence, bench.store) if judged is not None else None
+        accept = sort = None
+        filter_key = ""
+        if judged is not None and reference is not None:
+            sort = _taken_for(judged, label, 0.0, bench.store) if sorts else None
+            accept = _taken_for(judged, label, part.min_confidence, bench.store) if part.filter == "confidence" else None
+            least = part.min_confidence if accept else 0.0
+            # Shared blocks are the same for every class, so that what is taken of them has to be named.
+            filter_key = f"{reference.key}:{least}" + (f":{cls}" if sorts else "")
         chosen[cls] = yield from choose(
             sources[cls],
             cls,
             counts[label],
             part,
             accept,
+            sort=sort,
             filter_key=filter_key,
             seed=seed,
             unit=position,
@@ -256,8 +321,8 @@ def _pool(
     return chosen
 
 
-def _confident(judged: Extractor, label: int, least: float, store: Store) -> Callable[[Block], torch.Tensor]:
-    """Makes the confidence filter of one class: the reference inspector must name the class, with at least this probability."""
+def _taken_for(judged: Extractor, label: int, least: float, store: Store) -> Callable[[Block], torch.Tensor]:
+    """Finds a block's images that the reference inspector takes for a class, with at least this probability: sorting, and the confidence filter."""
 
     def accept(block: Block) -> torch.Tensor:
         logits = stored_features(judged, block.images, name="synthetic", inputs=[block.key], store=store).values

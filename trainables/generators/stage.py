@@ -19,7 +19,7 @@ from trainables.generators.loop import CHECKPOINT_EVERY_S, LOOP_VERSION, REPORT_
 from trainables.generators.model import GeneratorModel
 from trainables.generators.subject import Subject, TrainingData
 from trainables.progress import Progress
-from trainables.recipe import GeneratorPart
+from trainables.recipe import ConditioningPart, GeneratorPart
 from trainables.registry import pick
 from trainables.scores.costs import PeakMemory
 from trainables.settings import from_plain, to_plain
@@ -70,6 +70,18 @@ def _family(part: GeneratorPart) -> tuple[type[GeneratorModel], Any]:
     family: type[GeneratorModel] = pick(GENERATORS, part.family, "generator family")
     config: Any = from_plain(family.Config, part.settings, where=f"generator.{part.family}")
     return family, config
+
+
+def told_by(part: GeneratorPart) -> ConditioningPart:
+    """Says how a generator is told the class: as its part says, else as its family does; by one-hot vectors wherever that has no meaning.
+
+    Raises:
+        SettingsError: no such family or setting.
+    """
+    family, config = _family(part)
+    if config.class_mode != "conditional" or not family.takes_vectors:
+        return ConditioningPart()
+    return part.conditioning or ConditioningPart(kind=family.conditioning)
 
 
 def check(part: GeneratorPart, *, size_px: int, backgrounds: bool) -> None:
