@@ -1,4 +1,4 @@
-"""Classical augmentation of whole batches on their device, one random draw per image. Called by inspectors while they train."""
+"""Classical augmentation of whole batches on their device, one random draw per image. Called by inspectors while they train, and by SDG-GAN."""
 
 from typing import Literal
 
@@ -41,7 +41,7 @@ def augment(images: Tensor, policy: Policy, generator: torch.Generator) -> Tenso
         return images
     # Two flips and one quarter turn generate all eight orientations of a square.
     images = torch.where(_coin(images, generator), images.rot90(1, (2, 3)), images)
-    return _relight(_shift(images, generator), generator)
+    return relight(_shift(images, generator), generator)
 
 
 def _draw(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -67,8 +67,8 @@ def _shift(images: Tensor, generator: torch.Generator) -> Tensor:
     return images.gather(2, rows).gather(3, columns)
 
 
-def _relight(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Scales contrast about each image's mean and moves its brightness."""
+def relight(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Scales contrast about each image's mean and moves its brightness; images as `augment` takes them."""
     low, high = (0.0, 255.0) if images.dtype == torch.uint8 else (-1.0, 1.0)
     values = images.float()
     mean = values.mean((1, 2, 3), keepdim=True)

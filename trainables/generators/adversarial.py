@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.generators.diffaugment import diffaugment
-from trainables.generators.losses import PENALISED, AdversarialLoss, autograd_slope, critic_loss, generator_loss, slope_penalty
+from trainables.generators.losses import PENALISED, AdversarialLoss, Targets, autograd_slope, critic_loss, generator_loss, slope_penalty
 from trainables.generators.model import LatentModel, to_signed
 from trainables.generators.subject import Batch
 
@@ -16,7 +16,7 @@ from trainables.generators.subject import Batch
 class AdversarialModel(LatentModel):
     """One step is one critic step, and every `n_critic`-th also moves the generator.
 
-    Of its Config it reads, where they are there: adversarial_loss, n_critic, gp_lambda, gp_interval, r1_gamma, label_smoothing, diffaug.
+    Of its Config it reads, where they are there: adversarial_loss, n_critic, gp_lambda, gp_interval, r1_gamma, label_smoothing, targets, diffaug.
     """
 
     LOSS: ClassVar[AdversarialLoss]
@@ -28,6 +28,12 @@ class AdversarialModel(LatentModel):
     def loss(self) -> AdversarialLoss:
         """Which adversarial loss."""
         return self._setting("adversarial_loss", getattr(self, "LOSS", None))
+
+    @property
+    def targets(self) -> Targets:
+        """Labels of least squares, written as "a,b,c"."""
+        text: str = self._setting("targets", "0,1,1")
+        return Targets(*map(float, text.split(",")))
 
     @property
     def n_critic(self) -> int:
@@ -47,7 +53,7 @@ class AdversarialModel(LatentModel):
     def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Does one critic step, and a generator step at the end of each round."""
         random = self.random(step)
-        real, labels = to_signed(batch.real), batch.labels
+        real, labels = self.prepare(batch.real, random), batch.labels
         # Where both networks move in every step, one pass of the generator serves both.
         shared = self.n_critic == 1
         with contextlib.nullcontext() if shared else torch.no_grad(), self.autocast():
@@ -71,7 +77,7 @@ class AdversarialModel(LatentModel):
                 on_real, on_fake = self.critic(real, labels), self.critic(fake, labels)
             else:
                 on_real, on_fake = self.critic(torch.cat([real, fake]), torch.cat([labels, labels])).chunk(2)
-        loss = critic_loss(self.loss, on_real, on_fake, smoothing=self._setting("label_smoothing", 0.0))
+        loss = critic_loss(self.loss, on_real, on_fake, smoothing=self._setting("label_smoothing", 0.0), targets=self.targets)
         told = {"loss_d": loss.detach()}
         if self.loss in PENALISED and step % self.penalty_interval == 0:
             weights = {"gp_lambda": self._setting("gp_lambda", 0.0), "r1_gamma": self._setting("r1_gamma", 0.0)}
@@ -93,13 +99,17 @@ class AdversarialModel(LatentModel):
                 with torch.no_grad():
                     on_real = self.critic(self.augment(real, random), labels)
             on_fake = self.critic(self.augment(fake, random), labels)
-        loss = generator_loss(self.loss, on_fake, on_real)
+        loss = generator_loss(self.loss, on_fake, on_real, targets=self.targets)
         loss.backward()
         self.optimizer_g.step()
         return {"loss_g": loss.detach()}
 
+    def prepare(self, images: Tensor, random: torch.Generator) -> Tensor:
+        """Turns real images, uint8, into what is to be learnt, float32 in [-1, 1]."""
+        return to_signed(images)
+
     def augment(self, images: Tensor, random: torch.Generator) -> Tensor:
-        """Changes images before the critic sees them."""
+        """Changes real and synthetic images alike before the critic sees them."""
         return diffaugment(images, self._setting("diffaug", "none"), random)
 
     def slope(self, images: Tensor, labels: Tensor) -> Tensor:

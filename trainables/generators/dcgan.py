@@ -15,8 +15,8 @@ from trainables.generators.model import adam, check_limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DcganConfig:
-    """Settings of DCGAN."""
+class StackConfig:
+    """Settings of the DCGAN stacks and of their training, whatever the loss."""
 
     g_lr: float = 2e-4
     """Learning rate of the generator."""
@@ -30,12 +30,8 @@ class DcganConfig:
     """Length of the latent."""
     width: int = 64
     """Channels of the widest map of both networks (ngf = ndf)."""
-    adversarial_loss: Literal["bce", "hinge", "rpgan"] = "bce"
-    """Cross-entropy; or, for comparison, hinge, or R3GAN's relativistic loss, which takes the batch norm out of the discriminator."""
-    r1_gamma: float = 1.0
-    """Weight of R1 and R2 under rpgan."""
     label_smoothing: float = 0.0
-    """Taken off the target 1 of real images (one-sided), under bce."""
+    """Taken off the target of real images (one-sided), under bce and lsgan."""
     diffaug: Policy = "none"
     """DiffAugment's changes to what the discriminator sees."""
     class_mode: Literal["per_class", "conditional", "pooled"] = "per_class"
@@ -44,7 +40,7 @@ class DcganConfig:
     """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
 
     def __post_init__(self) -> None:
-        check_limits(self, above_0=["g_lr", "d_lr_ratio"], at_least_0=["r1_gamma", "ema_halflife_kimg"], at_least_1=["latent_dim", "width"])
+        check_limits(self, above_0=["g_lr", "d_lr_ratio"], at_least_0=["ema_halflife_kimg"], at_least_1=["latent_dim", "width"])
         problems = []
         if self.batch < 2:
             problems.append(f"batch: {self.batch} is less than 2, which batch norm needs")
@@ -56,12 +52,26 @@ class DcganConfig:
             raise SettingsError("; ".join(problems))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DcganConfig(StackConfig):
+    """Settings of DCGAN."""
+
+    adversarial_loss: Literal["bce", "hinge", "rpgan"] = "bce"
+    """Cross-entropy; or, for comparison, hinge, or R3GAN's relativistic loss, which takes the batch norm out of the discriminator."""
+    r1_gamma: float = 1.0
+    """Weight of R1 and R2 under rpgan."""
+
+    def __post_init__(self) -> None:
+        StackConfig.__post_init__(self)
+        check_limits(self, at_least_0=["r1_gamma"])
+
+
 class Dcgan(AdversarialModel):
     """A stack of transposed convolutions against a stack of convolutions."""
 
     VERSION = 2
     Config: ClassVar[type[Any]] = DcganConfig
-    config: DcganConfig
+    config: StackConfig
 
     @property
     def mixes_batch(self) -> bool:  # type: ignore[override]

@@ -65,31 +65,17 @@ class UpStack(nn.Module):
         return torch.tanh(out.float())
 
 
-class DownStack(nn.Module):
-    """DCGAN discriminator: stride-2 convolutions with LeakyReLU 0.2 down to a 4 x 4 map, and one linear score of all of it.
+class TrunkCritic(nn.Module):
+    """A trunk of convolutions, and one linear score of all of the map it ends in.
 
-    With several classes a projection (Miyato and Koyama 2018) adds the inner product of a class vector with the pooled features. Batch norm
-    follows every convolution but the first when `norm` is set (DCGAN). A critic under a penalty of its slope must not mix the images of a batch:
-    without norm, convolutions have a bias, but for the last, which no Wasserstein gradient reaches. At 64 px, width 64, three channels, one
-    class, with norm: 2,765,568 parameters.
+    With several classes a projection (Miyato and Koyama 2018) adds the inner product of a class vector with the pooled features.
     """
 
-    def __init__(self, *, width: int, subject: Subject, norm: bool, stages: int | None = None) -> None:
+    def __init__(self, trunk: nn.Sequential, score: nn.Conv2d, subject: Subject) -> None:
         super().__init__()
-        now, last = width, subject.channels
-        stages = halvings(subject.size_px) if stages is None else stages
-        layers: list[nn.Module] = []
-        for stage in range(stages):
-            normed = norm and stage > 0
-            layers.append(nn.Conv2d(last, now, 4, 2, 1, bias=not norm))
-            if normed:
-                layers.append(nn.BatchNorm2d(now))
-            layers.append(nn.LeakyReLU(0.2, inplace=True))
-            last, now = now, now * 2
-        self.layers = nn.Sequential(*layers)
-        self.score = nn.Conv2d(last, 1, subject.size_px // 2**stages, 1, 0, bias=False)
+        self.layers, self.score = trunk, score
         self.code = ClassCode(subject)
-        self.classes = nn.Linear(self.code.width, last, bias=False) if self.code.width else None
+        self.classes = nn.Linear(self.code.width, score.in_channels, bias=False) if self.code.width else None
 
     def slope(self, images: Tensor, labels: Tensor) -> Tensor:
         """Gives the gradient of each score with respect to its image, (B, C, H, W); only without norm."""
@@ -109,6 +95,28 @@ class DownStack(nn.Module):
         if self.classes is not None:
             score = score + (self.classes(self.code(labels)).float() * maps.float().mean(dim=(2, 3))).sum(dim=1)
         return score
+
+
+class DownStack(TrunkCritic):
+    """DCGAN discriminator: stride-2 convolutions with LeakyReLU 0.2 down to a 4 x 4 map, and its score.
+
+    Batch norm follows every convolution but the first when `norm` is set (DCGAN). A critic under a penalty of its slope must not mix the images of
+    a batch: without norm, convolutions have a bias, but for the last, which no Wasserstein gradient reaches. At 64 px, width 64, three channels,
+    one class, with norm: 2,765,568 parameters.
+    """
+
+    def __init__(self, *, width: int, subject: Subject, norm: bool, stages: int | None = None) -> None:
+        now, last = width, subject.channels
+        stages = halvings(subject.size_px) if stages is None else stages
+        layers: list[nn.Module] = []
+        for stage in range(stages):
+            normed = norm and stage > 0
+            layers.append(nn.Conv2d(last, now, 4, 2, 1, bias=not norm))
+            if normed:
+                layers.append(nn.BatchNorm2d(now))
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
+            last, now = now, now * 2
+        super().__init__(nn.Sequential(*layers), nn.Conv2d(last, 1, subject.size_px // 2**stages, 1, 0, bias=False), subject)
 
 
 def initialise(module: nn.Module) -> None:

@@ -3,6 +3,7 @@
 The paper leaves learning rate, batch, widths and steps out; what stands here for them is said beside each setting.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 
 from trainables.generators.diffaugment import Policy
 from trainables.generators.layers import ClassCode, DownStack, initialise, initialise_critic
-from trainables.generators.model import adam, check_limits
-from trainables.generators.subject import Subject
+from trainables.generators.model import SAMPLE_BATCH, adam, check_limits, to_pixels
+from trainables.generators.paths import EPSILON, Way, arc, line, path_length, strip
+from trainables.generators.subject import Subject, TrainingData
 from trainables.generators.wgan_gp import WganGp
 from trainables.seeds import child_seed
 
@@ -21,6 +23,12 @@ LAYERS = 5
 """Stride-2 layers of both networks ("each GAN layer was uniformly composed of five layers", section 4.2)."""
 MEAN_LATENTS = 4096
 """Latents over which the middle of w is measured, towards which truncation pulls."""
+PATHS = 128
+"""Pairs of latents over which a path length is the mean."""
+STRIP_ROWS = 4
+"""Fewest strips on a sheet; with more classes there is one for each."""
+STRIP_COLUMNS = 8
+"""Pictures on a strip."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,3 +173,38 @@ class LmGan(WganGp):
         """Runs the averaged generator, w pulled towards its middle by the truncation: scaling z would be undone by its normalisation."""
         w = self.ema.map(z).float()
         return self.ema.synthesise(torch.lerp(self.ema.middle, w, truncation) if truncation != 1.0 else w, labels)
+
+    @torch.no_grad()
+    def extra_scores(self, data: TrainingData, seed: int, *, features: Callable[[Tensor], Tensor], extractor: str) -> dict[str, float]:
+        """Measures the path length in z and in w, in pixels of [-1, 1]: whether the mapping straightens its space (section 3).
+
+        A feature space is not used: a short step is lost where images are rounded to whole pixels. See `paths.path_length`.
+        """
+        self.sampler_state()
+        totals = {"path_length_z": 0.0, "path_length_w": 0.0}
+        random = torch.Generator().manual_seed(child_seed(seed, "paths"))
+        for rows in torch.arange(PATHS).split(SAMPLE_BATCH // 2):
+            start, end = (self.latent(len(rows), random).to(self.device) for _ in range(2))
+            share = torch.rand(len(rows), 1, generator=random).to(self.device) * (1.0 - EPSILON)
+            labels = rows.to(self.device).repeat(2) % self.subject.num_classes
+            for name, (way, draw, ends) in self._ways(start, end).items():
+                totals[f"path_length_{name}"] += float(path_length(partial(draw, labels=labels), way, *ends, share).sum())
+        return {name: total / PATHS for name, total in totals.items()}
+
+    @torch.no_grad()
+    def extra_pictures(self, data: TrainingData, seed: int) -> dict[str, Tensor]:
+        """Draws strips between two latents, through z and through w; the ends of both are the same pictures, one row for each class in turn."""
+        self.sampler_state()
+        random = torch.Generator().manual_seed(child_seed(seed, "strips"))
+        sheets: dict[str, list[Tensor]] = {"strips_z": [], "strips_w": []}
+        for row in range(max(STRIP_ROWS, self.subject.num_classes)):
+            start, end = (self.latent(1, random).to(self.device) for _ in range(2))
+            labels = torch.full((STRIP_COLUMNS,), row % self.subject.num_classes, device=self.device)
+            for name, (way, draw, ends) in self._ways(start, end).items():
+                images = strip(partial(draw, labels=labels), way, ends[0][0], ends[1][0], STRIP_COLUMNS)
+                sheets[f"strips_{name}"].append(to_pixels(images).cpu())
+        return {name: torch.stack(rows) for name, rows in sheets.items()}
+
+    def _ways(self, start: Tensor, end: Tensor) -> dict[str, tuple[Way, Callable[..., Tensor], tuple[Tensor, Tensor]]]:
+        """Gives, for z and for w, how to go, how to draw, and between what. Always in float32: a short step would drown in bf16."""
+        return {"z": (arc, self.ema, (start, end)), "w": (line, self.ema.synthesise, (self.ema.map(start), self.ema.map(end)))}

@@ -1,33 +1,49 @@
 """Adversarial losses by name, the penalties on a critic's slope that go with them, and that slope itself. Used by every adversarial family."""
 
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 AdversarialLoss = Literal["bce", "lsgan", "hinge", "wgan_gp", "r1_logistic", "rpgan"]
-"""bce: the first GAN's, with the generator's non-saturating side. lsgan: squared distance to 1 and 0. hinge: margins of 1. wgan_gp: Wasserstein
+"""bce: the first GAN's, with the generator's non-saturating side. lsgan: squared distance to target labels. hinge: margins of 1. wgan_gp: Wasserstein
 distance with a gradient penalty. r1_logistic: bce with R1 (StyleGAN2). rpgan: relativistic pairing with R1 and R2 (R3GAN)."""
 PENALISED = ("wgan_gp", "r1_logistic", "rpgan")
 """Losses with a penalty on the critic's slope, whose critic must not mix the images of a batch: no batch norm."""
 
 
-def critic_loss(kind: AdversarialLoss, on_real: Tensor, on_fake: Tensor, *, smoothing: float = 0.0) -> Tensor:
+class Targets(NamedTuple):
+    """Which scores least squares asks for (Mao et al. 2017, eq. 2)."""
+
+    a: float = 0.0
+    """Of synthetic images, from the critic."""
+    b: float = 1.0
+    """Of real images, from the critic."""
+    c: float = 1.0
+    """Of synthetic images, where the generator wants them."""
+
+
+TARGETS = Targets()
+
+
+def critic_loss(kind: AdversarialLoss, on_real: Tensor, on_fake: Tensor, *, smoothing: float = 0.0, targets: Targets = TARGETS) -> Tensor:
     """Averages what the critic minimises, penalties apart.
 
     Args:
         kind: the loss.
         on_real: linear scores of real images, float32, any shape.
         on_fake: scores of as many synthetic images; `rpgan` pairs them.
-        smoothing: taken off the target 1 of real images, with bce alone.
+        smoothing: taken off the target of real images, with bce and lsgan alone.
+        targets: the labels of lsgan.
     """
     if kind in ("bce", "r1_logistic"):
         target = torch.full_like(on_real, 1.0 - smoothing)
         return functional.binary_cross_entropy_with_logits(on_real, target) + functional.softplus(on_fake).mean()
     if kind == "lsgan":
-        return 0.5 * (on_real - 1.0).square().mean() + 0.5 * on_fake.square().mean()
+        return 0.5 * (on_real - (targets.b - smoothing)).square().mean() + 0.5 * (on_fake - targets.a).square().mean()
     if kind == "hinge":
         return functional.relu(1.0 - on_real).mean() + functional.relu(1.0 + on_fake).mean()
     if kind == "wgan_gp":
@@ -35,12 +51,12 @@ def critic_loss(kind: AdversarialLoss, on_real: Tensor, on_fake: Tensor, *, smoo
     return functional.softplus(on_fake - on_real).mean()
 
 
-def generator_loss(kind: AdversarialLoss, on_fake: Tensor, on_real: Tensor | None = None) -> Tensor:
-    """Averages what the generator minimises; `rpgan` needs the scores of as many real images, without a graph."""
+def generator_loss(kind: AdversarialLoss, on_fake: Tensor, on_real: Tensor | None = None, *, targets: Targets = TARGETS) -> Tensor:
+    """Averages what the generator minimises; `rpgan` needs the scores of as many real images, without a graph, lsgan its targets."""
     if kind in ("bce", "r1_logistic"):
         return functional.softplus(-on_fake).mean()
     if kind == "lsgan":
-        return 0.5 * (on_fake - 1.0).square().mean()
+        return 0.5 * (on_fake - targets.c).square().mean()
     if kind in ("hinge", "wgan_gp"):
         return -on_fake.mean()
     assert on_real is not None, "a relativistic loss compares with real images"
@@ -115,25 +131,41 @@ def trunk_slope(trunk: nn.Sequential, images: Tensor, weigh: Callable[[Tensor], 
     with nothing but zeros.
 
     Args:
-        trunk: convolutions, each followed by a LeakyReLU.
+        trunk: convolutions, LeakyReLUs and average pools of side 2, in any order.
         images: (B, C, H, W).
         weigh: maps the shape of the trunk's output, given as that tensor, to the weights of the sum, of the same shape.
 
     Returns:
         (B, C, H, W), differentiable with respect to the trunk's weights and to the sum's.
     """
-    passed: list[tuple[nn.Conv2d, int, Tensor]] = []
+    back: list[Callable[[Tensor], Tensor]] = []
     maps = images
     with torch.no_grad():
-        for convolution, activation in zip(trunk[::2], trunk[1::2], strict=True):
-            assert isinstance(convolution, nn.Conv2d) and isinstance(activation, nn.LeakyReLU), "a trunk is convolutions and LeakyReLUs"
-            before = maps.shape[2]
-            maps = convolution(maps)
-            passed.append((convolution, before, torch.where(maps > 0, 1.0, activation.negative_slope).to(maps.dtype)))
-            maps = activation(maps)
+        for layer in trunk:
+            if isinstance(layer, nn.Conv2d):
+                back.append(partial(_through_convolution, layer, maps.shape[2]))
+                maps = layer(maps)
+            elif isinstance(layer, nn.LeakyReLU):
+                bend = torch.where(maps > 0, 1.0, layer.negative_slope).to(maps.dtype)
+                back.append(bend.mul)
+                maps = layer(maps)
+            else:
+                assert isinstance(layer, nn.AvgPool2d) and layer.kernel_size == 2, "a trunk is convolutions, LeakyReLUs and average pools of side 2"
+                back.append(_through_pool)
+                maps = layer(maps)
     slopes = weigh(maps)
-    for convolution, before, bend in reversed(passed):
-        stride, padding, side = convolution.stride[0], int(convolution.padding[0]), convolution.kernel_size[0]
-        missing = before - ((bend.shape[2] - 1) * stride - 2 * padding + side)
-        slopes = functional.conv_transpose2d(slopes * bend, convolution.weight, None, stride, padding, missing)
+    for step in reversed(back):
+        slopes = step(slopes)
     return slopes
+
+
+def _through_convolution(layer: nn.Conv2d, before: int, slopes: Tensor) -> Tensor:
+    """Takes slopes back through a convolution whose input had the side `before`."""
+    stride, padding, side = layer.stride[0], int(layer.padding[0]), layer.kernel_size[0]
+    missing = before - ((slopes.shape[2] - 1) * stride - 2 * padding + side)
+    return functional.conv_transpose2d(slopes, layer.weight, None, stride, padding, missing)
+
+
+def _through_pool(slopes: Tensor) -> Tensor:
+    """Takes slopes back through an average over 2 x 2."""
+    return 0.25 * functional.interpolate(slopes, scale_factor=2, mode="nearest")

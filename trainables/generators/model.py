@@ -302,7 +302,7 @@ class LatentModel(GeneratorModel):
 
     def settle(self) -> None:
         """Measures the batch statistics of the averaged generator anew: those of the generator in training belong to other weights."""
-        norms = [part for part in self.ema.modules() if isinstance(part, nn.BatchNorm2d)]
+        norms = [part for part in self.ema.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)]
         random = torch.Generator().manual_seed(child_seed(self.seed, "settle"))
         for norm in norms:
             norm.reset_running_stats()

@@ -19,7 +19,10 @@ from trainables.settings import from_plain
 
 # The smallest networks of each family, so that the contract is quick. A family that is not here is tested with its defaults.
 SMALL = {
+    "gan": {"width": 8, "latent_dim": 16, "batch": 8, "lr": 1e-3},
     "dcgan": {"width": 8, "latent_dim": 16, "batch": 8},
+    "lsgan": {"width": 8, "latent_dim": 16, "batch": 8},
+    "sdg_gan": {"width": 4, "latent_dim": 16, "batch": 8, "n_critic": 2},
     "wgan_gp": {"width": 8, "latent_dim": 16, "batch": 8, "n_critic": 2},
     "lm_gan": {
         "base_channels": 8,
