@@ -26,7 +26,7 @@ STAGES = {
     "generators.sdg_gan:SdgGan.VERSION": (1, ["generators/sdg_gan.py", "datasets/augmentation.py"], "b156cb419cac"),
     "generators.dcgan:Dcgan.VERSION": (2, ["generators/dcgan.py"], "054e627cc83c"),
     "generators.wgan_gp:WganGp.VERSION": (3, ["generators/wgan_gp.py"], "6be5255dc08b"),
-    "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py"], "807c5cbbc909"),
+    "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py", "generators/paths.py"], "c39dfc192239"),
     "generators.cyclegan:CycleGan.VERSION": (1, ["generators/cyclegan.py", "generators/image_pool.py", "generators/translators.py"], "e240c21b4f20"),
     "generators.stargan:StarGan.VERSION": (1, ["generators/stargan.py", "generators/translators.py"], "6ff3c14b7f49"),
     "generators.pe_gan:PeGan.VERSION": (3, ["generators/pe_gan.py", "generators/stargan.py", "generators/translators.py"], "9dd4b512fb34"),

@@ -1,4 +1,4 @@
-"""The fully connected GAN and LSGAN: what is particular to them."""
+"""The fully connected GAN, DCGAN and LSGAN: what is particular to them."""
 
 from itertools import pairwise
 
@@ -36,6 +36,21 @@ def test_a_fully_connected_layer_for_256_px_is_refused() -> None:
 def test_the_optimizer_is_the_one_asked_for(optimizer: str, kind: type[torch.optim.Optimizer]) -> None:
     model = Gan(GanConfig(width=4, optimizer=optimizer), Subject(shape=(1, 16, 16)))  # type: ignore[arg-type]
     assert type(model.optimizer_g) is type(model.optimizer_d) is kind
+
+
+@pytest.mark.parametrize("size_px", Dcgan.sizes_px)
+@pytest.mark.parametrize("loss", ["bce", "rpgan"])
+def test_the_dcgan_stacks_grow_with_the_image_up_to_256_px(size_px: int, loss: str) -> None:
+    model = Dcgan(DcganConfig(width=2, latent_dim=4, adversarial_loss=loss), Subject(shape=(1, size_px, size_px), num_classes=2))  # type: ignore[arg-type]
+    labels = torch.tensor([0, 1])
+    with torch.no_grad():
+        images = model.generator(torch.randn(2, 4), labels)
+        assert images.shape == (2, 1, size_px, size_px)
+        assert model.critic(images, labels).shape == (2,)
+    layers = [part for part in model.critic.modules() if isinstance(part, nn.Conv2d)]
+    assert [layer.out_channels for layer in layers] == [*(2 * 2**stage for stage in range(len(layers) - 1)), 1]
+    assert 4 * 2 ** (len(layers) - 1) == size_px
+    assert any(isinstance(part, nn.BatchNorm2d) for part in model.critic.modules()) == (loss == "bce")
 
 
 def step(model: Dcgan) -> dict[str, float]:
