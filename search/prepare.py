@@ -4,6 +4,7 @@ Leaves `study.yaml`, the resolved study, and `environment.json`, what the run st
 the runner.
 """
 
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -11,6 +12,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -21,9 +23,11 @@ from PIL import Image
 from reports.records import write_json, write_whole
 from search.lease import Lease
 from search.ledger import Ledger
-from search.recipes import validate
+from search.recipes import uses_attributes, validate
 from search.study import Resolved, Study, StudyError
 from search.study_file import continue_study, load_study
+from trainables.conditioning.attributes import attribute_file, content, study_attributes
+from trainables.datasets.listing import DEFECT_FREE
 from trainables.generators import GENERATORS
 from trainables.registry import pick
 from trainables.store import Store
@@ -69,6 +73,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
         StudyError: the study does not fit what is installed, or the data set is not the one that the run began with.
     """
     import trainables.datasets.packs as packs
+    from trainables.datasets.splits import split
     from trainables.scores.extractors import resolve_extractor
 
     validate(study)
@@ -80,12 +85,23 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
                 f"{study.run_folder}: the images are not those that this run began with ({study.data.path or study.data.dataset}).\n"
                 "  Put them back as they were, or start another run: --name NAME keeps both, --fresh begins this one anew."
             )
+        counts = split(pack, study.data).counts
+        validate(study, counts)
+        attributes = _attributes(study, counts)
+        if attributes != before.attributes and before.attributes is not None:
+            where = attribute_file(study.data) or "there are none"
+            raise StudyError(
+                f"{study.run_folder}: the attribute vectors are not those that this run began with ({where}).\n"
+                "  Put them back as they were, or start another run: --name NAME keeps both, --fresh begins this one anew."
+            )
         weights = study.scores.inception_weights or before.inception_weights
         found = resolve_extractor(before.extractor, weights, expected_hash=before.weights_hash)
         study = replace(study, resolved=replace(before, inception_weights=found.weights_path))
         _note_growth(study, ledger)
         ledger.keep(lambda: _write(study))
         return study
+    counts = split(pack, study.data).counts
+    validate(study, counts)
     extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)
     wanted = study.resources.precision
     resolved = study.resolve(
@@ -95,6 +111,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
             fingerprint=fingerprint,
             inception_weights=extractor.weights_path,
             weights_hash=extractor.weights_hash,
+            attributes=_attributes(study, counts),
         )
     )
     environment = {**_facts(resolved, place, command), **_data_facts(resolved, pack, store, ledger)}
@@ -102,6 +119,15 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     # Last, because it is what makes a run one that was begun.
     ledger.keep(lambda: _write(resolved))
     return resolved
+
+
+def _attributes(study: Study, counts: Mapping[str, Any]) -> str | None:
+    """Hashes the attribute vectors of the defect classes; None where no generator is told the class by them."""
+    table = study_attributes(study.data) if uses_attributes(study) else None
+    if table is None:
+        return None
+    own = content(table.only([cls for cls in counts if cls != DEFECT_FREE]))
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _note_growth(study: Study, ledger: Ledger) -> None:

@@ -1,11 +1,13 @@
 """From a study and a suggestion to the recipe of one trial; the points that are tried first; and whether a study fits what is installed."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from search.study import Study, StudyError
-from spaces.conditioning import SETTINGS
+from spaces.conditioning import FROM_ATTRIBUTES, SETTINGS
 from spaces.space import Space, flatten
+from trainables.conditioning.attributes import attribute_file, missing_classes, study_attributes
 from trainables.datasets import DATASETS
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
@@ -123,46 +125,82 @@ def try_params(study: Study) -> list[dict[str, Any]]:
     return [dict(study.space.defaults(dict(flatten(point, study.space.names())))) for point in study.search.tries]
 
 
-def problems(study: Study) -> list[tuple[str, str]]:
-    """Says what in a study does not fit the families, inspectors and data sets there are: (dotted name, text). Imports torch."""
+def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None = None) -> list[tuple[str, str]]:
+    """Says what in a study does not fit the families, inspectors and data sets there are, or its images: (dotted name, text). Imports torch.
+
+    Args:
+        study: checked by itself.
+        split_counts: class -> train, val, test -> images, once the images are split; None before.
+    """
+    from trainables.datasets.listing import DEFECT_FREE
+    from trainables.generators.check import Given
+    from trainables.generators.check import problems as generator_problems
+
     found = data_problems(study.data)
-    for family in study.families:
-        model = pick(GENERATORS, family, "generator family")
-        if model.needs_backgrounds and study.data.backgrounds == "none":
-            cure = "set data.backgrounds to crops (mined from training images) or folder, or leave the family out of space.generator.family"
-            found.append(("data.backgrounds", f"{family} turns defect-free images into defects and there are none; {cure}"))
-        if study.data.size_px not in model.sizes_px:
-            found.append(("data.size_px", f"{family} cannot be built for {study.data.size_px} px; it can for {', '.join(map(str, model.sizes_px))}"))
-    horizons: dict[str, float] = {}
+    counts = {cls: count["train"] for cls, count in split_counts.items() if cls != DEFECT_FREE} if split_counts is not None else None
+    found += attribute_problems(study, list(counts) if counts is not None else None)
+    given = Given(
+        size_px=study.data.size_px,
+        backgrounds=study.data.backgrounds != "none",
+        attributes=attribute_file(study.data) is not None,
+        counts=counts,
+    )
+    said: set[tuple[str, str]] = set()
     for place, params in _points(study):
-        family, kind = params["generator.family"], params["inspector.kind"]
-        parts = (
-            (f"generator.{family}", pick(GENERATORS, family, "generator family").Config, generator_part(params).settings),
-            (f"inspector.{kind}", pick(INSPECTORS, kind, "inspector").Config, inspector_part(params).settings),
-        )
-        for name, config, settings in parts:
-            try:
-                horizon = getattr(from_plain(config, settings), "horizon", None)
-            except SettingsError as error:
-                found.append((place, f"{name}: {error}"))
-                continue
-            if horizon is not None:
-                horizons[name] = min(horizon, horizons.get(name, horizon))
-    mark = max(study.search.marks)
-    for name, horizon in horizons.items():
-        if horizon < mark:
-            cure = f"lower the mark, or narrow {name}.horizon_kimg to at least that"
-            found.append(("search.marks", f"{mark:g} kimg lies beyond {name}'s schedule, which may end at {horizon:g}; {cure}"))
+        part = replace(generator_part(params), kimg=max(study.search.marks))
+        for name, text in generator_problems(part, given):
+            found.append(_placed(place, name, text))
+            # Points differ in where a schedule ends; the shortest comes first and says it for all.
+            if name == "generator.kimg" and (name, part.family) in said:
+                found.pop()
+            said.add((name, part.family))
+        kind = params["inspector.kind"]
+        try:
+            from_plain(pick(INSPECTORS, kind, "inspector").Config, inspector_part(params).settings)
+        except SettingsError as error:
+            found.append((place, f"inspector.{kind}: {error}"))
     return list(dict.fromkeys(found))
 
 
-def validate(study: Study) -> None:
-    """Refuses a study that does not fit the families, inspectors and data sets there are. Imports torch.
+def _placed(place: str, name: str, text: str) -> tuple[str, str]:
+    """Gives a generator's problem the name that the study file has for it."""
+    if name == "generator.kimg":
+        return "search.marks", text
+    if name.startswith("data."):
+        return name, text
+    # Bad settings are told where the point comes from that has them; what names one setting, at that setting.
+    return (place, f"{name}: {text}") if name.count(".") == 1 or place.startswith("search.") else (f"space.{name}", text)
+
+
+def uses_attributes(study: Study) -> bool:
+    """Says whether a generator of the study may be told the class by something that is made from attribute vectors."""
+    told = [domain.grid(0) for name, domain in study.space.names().items() if name.endswith(".conditioning")]
+    return any(set(kinds) & set(FROM_ATTRIBUTES) for kinds in told)
+
+
+def attribute_problems(study: Study, classes: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Says what is wrong with the attributes of a study, where it names a CSV or a generator may be told the class by them.
+
+    Args:
+        study: checked by itself.
+        classes: the defect classes, once they are known; without them the file is only read.
+    """
+    if study.data.attributes is None and not uses_attributes(study):
+        return []
+    try:
+        table = study_attributes(study.data)
+    except SettingsError as error:
+        return [("data.attributes", line.removeprefix("data.attributes: ")) for line in str(error).splitlines()]
+    return [] if table is None or classes is None else [("data.attributes", text) for text in missing_classes(table, classes)]
+
+
+def validate(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None = None) -> None:
+    """Refuses a study that does not fit the families, inspectors and data sets there are, or its images. Imports torch.
 
     Raises:
         StudyError: every problem.
     """
-    if found := problems(study):
+    if found := problems(study, split_counts):
         raise StudyError("\n".join(f"{name}: {text}" for name, text in found))
 
 
@@ -184,20 +222,29 @@ def _points(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
     """Walks over points that show whether settings are accepted: the defaults, each setting at its ends in turn, and the user's own."""
     for choice, options in (("generator.family", study.families), ("inspector.kind", study.inspectors)):
         for option in options:
-            usual = study.space.defaults({choice: option})
-            yield "space", dict(usual)
-            for name, domain in study.space.active(usual).items():
-                if not name.startswith(f"{choice.partition('.')[0]}.{option}."):
-                    continue
-                for value in domain.grid(2):
-                    point = study.space.defaults({choice: option, name: value})
-                    # A schedule is tried at the shortest it may be.
-                    schedule = f"generator.{option}.horizon_kimg"
-                    if schedule in point:
-                        point[schedule] = study.space.active(point)[schedule].grid(2)[0]
-                    yield f"space.{name}", dict(point)
+            yield from _ends(study.space, {choice: option}, f"{choice.partition('.')[0]}.{option}.", frozenset())
     for i, point in enumerate(try_params(study)):
         yield f"search.try[{i}]", point
+
+
+def _ends(space: Space, fixed: Mapping[str, Any], prefix: str, known: frozenset[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Walks over each setting's ends under what is fixed, and over those of the settings that an option brings."""
+    usual = _shortest(space, space.defaults(fixed), prefix)
+    yield "space", usual
+    names = [name for name in usual if name.startswith(prefix) and name not in fixed and name not in known]
+    for name in names:
+        domain = space.active(usual)[name]
+        for value in domain.grid(2):
+            point = space.defaults({**fixed, name: value})
+            yield f"space.{name}", _shortest(space, point, prefix)
+            if set(point) - set(usual):
+                yield from _ends(space, {**fixed, name: value}, prefix, known | set(usual))
+
+
+def _shortest(space: Space, point: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Takes a schedule at the shortest that it may be."""
+    schedule = f"{prefix}horizon_kimg"
+    return {**point, schedule: space.active(point)[schedule].grid(2)[0]} if schedule in point else dict(point)
 
 
 def _below(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -134,6 +134,8 @@ class Resolved:
     """Path of the weights, with `inception`."""
     weights_hash: str | None = None
     """SHA-256 of those weights."""
+    attributes: str | None = None
+    """Content hash of the classes' attribute vectors, where a generator may be told the class by them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search import recipes
+from search import recipes, telling
 from search.document import DocumentError, read_document
 from search.study import (
     Objective,
@@ -87,7 +87,8 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
         problems += recipes.data_problems(settings["data"])
     if space is not None:
         for i, point in enumerate(search.tries):
-            problems += [(f"search.try[{i}].{key}" if key else f"search.try[{i}]", text) for key, text in point_problems(space, point)]
+            found = telling.of_point(dict(flatten(point, space.names())), settings["data"]) or point_problems(space, point)
+            problems += [(f"search.try[{i}].{key}" if key else f"search.try[{i}]", text) for key, text in found]
     if not problems:
         assert space is not None and settings["data"] is not None
         study = Study(
@@ -177,11 +178,15 @@ def _space(given: Any, marks: Sequence[float], data: DataSettings | None, proble
     if "synthesis.amount" not in wanted:
         named = [kind for kind in AMOUNT_KINDS if f"synthesis.{kind}" in wanted]
         wanted["synthesis.amount"] = named or ["fraction"]
+    kept, refused = telling.without_saying(wanted, whole.names(), data)
+    problems += refused
     try:
-        return whole.narrow(wanted)
+        space = whole.narrow(kept)
     except SpaceError as error:
         problems += [(f"space.{name}", text) for name, text in error.problems]
         return None
+    problems += telling.without_effect(kept if not refused else {}, space)
+    return space
 
 
 def _objectives(given: Any, scores: ScoreSettings, problems: list[tuple[str, str]]) -> tuple[Objective, ...]:
@@ -220,9 +225,10 @@ def _objectives(given: Any, scores: ScoreSettings, problems: list[tuple[str, str
     return tuple(found)
 
 
-# These change where and how fast a study runs, not what it finds; a moved data set is known by its fingerprint.
+# These change where and how fast a study runs, not what it finds; a moved data set is known by its fingerprint, and so are moved attributes.
 FREE = (
     "data.path",
+    "data.attributes",
     "resources.workers",
     "resources.cpus_per_trial",
     "resources.gpus_per_trial",

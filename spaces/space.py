@@ -118,7 +118,7 @@ class Space:
             if name not in known:
                 problems.append((name, f"no such setting; {_hint(name, known)}"))
             elif name not in used and not problems:
-                problems.append((name, "does not apply beside the other settings"))
+                problems.append((name, f"does not apply beside the other settings{_where(self.tree, '', name, values)}"))
         if problems:
             raise SpaceError(*problems)
         return values
@@ -202,6 +202,20 @@ def _lines(tree: Tree, prefix: str, depth: int) -> Iterator[str]:
 def _beside(name: str) -> str:
     """Gives the prefix of a setting's neighbours."""
     return name[: name.rfind(".") + 1]
+
+
+def _where(tree: Tree, prefix: str, wanted: str, values: Mapping[str, Any]) -> str:
+    """Words which choice would have to be another for a setting to apply."""
+    for key, domain in tree.items():
+        if not isinstance(domain, Choice):
+            continue
+        name = f"{prefix}{key}"
+        under = [option for option, inner in domain.options.items() if wanted in _names(inner, _beside(name))]
+        if under and values.get(name) in under:
+            return _where(domain.options[values[name]], _beside(name), wanted, values)
+        if under:
+            return f"; it does where {name} is {' or '.join(map(str, under))}"
+    return ""
 
 
 def _hint(name: str, known: Mapping[str, Domain]) -> str:

@@ -99,4 +99,4 @@ def test_a_mark_beyond_a_schedule_is_refused() -> None:
     assert problems(study()) == []
     found = problems(study("space.generator.pe_gan.lr_decay=linear", "search.marks=[2, 1000]"))
     assert [name for name, _ in found] == ["search.marks"]
-    assert "1000 kimg lies beyond generator.pe_gan's schedule, which may end at" in found[0][1]
+    assert "1000 kimg lies beyond the learning rate's horizon: generator.pe_gan's schedule may end at" in found[0][1]

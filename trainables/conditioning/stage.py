@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trainables.conditioning.attributes import AttributeTable, content
+from trainables.conditioning.attributes import TEMPLATE, AttributeTable, content
 from trainables.conditioning.learned import learn
+from trainables.errors import SettingsError
 from trainables.progress import Progress, StageUse
 from trainables.recipe import ConditioningPart
 from trainables.scores.extractors import Features
@@ -84,11 +85,13 @@ def class_vectors(
         Progress of stage `conditioning` about every two seconds.
 
     Raises:
+        SettingsError: there are no attributes, or a class has none.
         TrialFailure: `diverged`, where learning reached a number that is not finite.
     """
     if part.kind == "one_hot" or len(classes) < 2:
         return Conditioned()
-    assert attributes is not None, "a study without attributes is refused before its first trial"
+    if attributes is None:
+        raise SettingsError(f"data.attributes: {part.kind} needs attribute vectors of the classes and there are none; {TEMPLATE} shows their form")
     real = attributes.only(classes)
     settings: dict[str, Any] = {"kind": part.kind, **content(real)}
     inputs: list[str] = []

@@ -54,15 +54,21 @@ def resolve(part: GeneratorPart) -> tuple[type[GeneratorModel], Any]:
         SettingsError: no such family or setting, a value out of range, a mark that is not above 0 or lies beyond the schedule's horizon.
     """
     family, config = _family(part)
-    if not part.kimg > 0:
-        raise SettingsError(f"generator.kimg: a mark of {part.kimg} is not above 0")
-    horizon = getattr(config, "horizon", None)
-    if horizon is not None and part.kimg > horizon:
-        raise SettingsError(
-            f"generator.kimg: the mark {part.kimg:g} lies beyond the learning rate's horizon of {horizon:g} kimg.\n"
-            f"  Raise generator.{part.family}.horizon_kimg, or lower the mark."
-        )
+    if (text := mark_problem(part, config)) is not None:
+        raise SettingsError(f"generator.kimg: {text}")
     return family, config
+
+
+def mark_problem(part: GeneratorPart, config: Any) -> str | None:
+    """Says what is wrong with a mark under the family's complete settings; None where nothing is."""
+    if not part.kimg > 0:
+        return f"a mark of {part.kimg:g} is not above 0"
+    horizon = getattr(config, "horizon", None)
+    if horizon is None or part.kimg <= horizon:
+        return None
+    name = f"generator.{part.family}"
+    cure = f"lower the mark to that, or raise {name}.horizon_kimg to at least {part.kimg:g}"
+    return f"{part.kimg:g} kimg lies beyond the learning rate's horizon: {name}'s schedule may end at {horizon:g}; {cure}"
 
 
 def _family(part: GeneratorPart) -> tuple[type[GeneratorModel], Any]:
@@ -82,27 +88,6 @@ def told_by(part: GeneratorPart) -> ConditioningPart:
     if config.class_mode != "conditional" or not family.takes_vectors:
         return ConditioningPart()
     return part.conditioning or ConditioningPart(kind=family.conditioning)
-
-
-def check(part: GeneratorPart, *, size_px: int, backgrounds: bool) -> None:
-    """Refuses a generator that the data cannot serve, before anything is trained.
-
-    Args:
-        part: family, settings and mark.
-        size_px: side of the images.
-        backgrounds: whether the study has defect-free images to start from.
-
-    Raises:
-        SettingsError: what `resolve` raises, a size the family cannot be built for, or missing backgrounds.
-    """
-    family, _ = resolve(part)
-    if family.makes != "features" and size_px not in family.sizes_px:
-        raise SettingsError(f"data.size_px: {part.family} cannot be built for {size_px} px; it can for {', '.join(map(str, family.sizes_px))}")
-    if family.needs_backgrounds and not backgrounds:
-        raise SettingsError(
-            f"generator.family: {part.family} turns defect-free images into defects and the study has none.\n"
-            "  Set data.backgrounds to folder or crops, or leave the family out."
-        )
 
 
 def build(part: GeneratorPart, subject: Subject, *, device: str = "cpu", precision: str = "fp32", seed: int = 0) -> GeneratorModel:

@@ -4,14 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.errors import SettingsError
 from trainables.generators.dcgan import Dcgan, DcganConfig
 from trainables.generators.layers import DownStack
 from trainables.generators.lm_gan import LmGan, LmGanConfig
 from trainables.generators.model import GeneratorModel
-from trainables.generators.stage import check
 from trainables.generators.subject import Subject
-from trainables.recipe import GeneratorPart
 
 
 def counts(model: GeneratorModel) -> tuple[int, int]:
@@ -87,15 +84,3 @@ def test_norms_are_measured_anew_for_the_averaged_weights() -> None:
         maps = model.ema.layers[0](z[:, :, None, None])
     torch.testing.assert_close(state["layers.1.running_mean"], maps.mean(dim=(0, 2, 3)), atol=0.03, rtol=0)
     torch.testing.assert_close(state["layers.1.running_var"], maps.var(dim=(0, 2, 3)), atol=0, rtol=0.15)
-
-
-def test_a_generator_that_the_data_cannot_serve_is_refused_beforehand() -> None:
-    check(GeneratorPart(family="pe_gan", kimg=1.0), size_px=64, backgrounds=True)
-    with pytest.raises(SettingsError, match="the study has none"):
-        check(GeneratorPart(family="pe_gan", kimg=1.0), size_px=64, backgrounds=False)
-    with pytest.raises(SettingsError, match="16 px"):
-        check(GeneratorPart(family="lm_gan", kimg=1.0), size_px=16, backgrounds=False)
-    with pytest.raises(SettingsError, match="did you mean 'dcgan'"):
-        check(GeneratorPart(family="dcgann", kimg=1.0), size_px=64, backgrounds=False)
-    with pytest.raises(SettingsError, match="not above 0"):
-        check(GeneratorPart(family="dcgan", kimg=0.0), size_px=64, backgrounds=False)
