@@ -80,8 +80,8 @@ def test_lm_gan_tells_its_path_lengths_and_a_seed_decides_them() -> None:
     assert lengths != scores(model(), seed=1)
 
 
-def test_path_length_in_w_is_that_of_the_layers_behind_it() -> None:
-    # Twice the images' slope in w is four times the path in both; scaling w itself before the same layers changes the path in w alone.
+def test_path_lengths_grow_with_the_square_of_the_slope() -> None:
+    # At depth 0 w is z; with tanh all but linear, twice the last layer's weights are four times the path on either way.
     flat = model(mapping_depth=0, normalize_z=False)
     with torch.no_grad():
         flat.generator.layers[-1].weight.mul_(1e-3)

@@ -1,5 +1,7 @@
 """SDG-GAN: tables 2 and 3 layer by layer, what a smaller image leaves out, and its four changes one at a time."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,8 +23,9 @@ def shapes(layers: nn.Module, maps: Tensor, kinds: tuple[type[nn.Module], ...]) 
         for layer in layers.children():
             maps = layer(maps)
             if isinstance(layer, kinds):
-                seen.append((type(layer).__name__, layer.kernel_size if isinstance(layer.kernel_size, int) else layer.kernel_size[0], maps.shape))  # type: ignore[union-attr, index]
-    return [(name, side, (shape[2], shape[3], shape[1])) for name, side, shape in seen]
+                side: Any = layer.kernel_size
+                seen.append((type(layer).__name__, side if isinstance(side, int) else side[0], (maps.shape[2], maps.shape[3], maps.shape[1])))
+    return seen
 
 
 def test_both_networks_are_tables_2_and_3() -> None:
