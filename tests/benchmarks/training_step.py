@@ -32,10 +32,10 @@ SIZE_PX, BATCH = 64, 64
 CLASSES = ("crazing", "inclusion", "patches")
 
 
-def surfaces(count: int) -> tuple[Tensor, Tensor]:
-    """Draws procedural surfaces, uint8 (count, 1, 64, 64), and their labels."""
-    pictures = [draw(CLASSES[i % len(CLASSES)], size_px=SIZE_PX, seed=i).pixels for i in range(count)]
-    return torch.stack([torch.as_tensor(picture) for picture in pictures]).reshape(count, 1, SIZE_PX, SIZE_PX), torch.arange(count) % len(CLASSES)
+def surfaces(count: int, size_px: int = SIZE_PX) -> tuple[Tensor, Tensor]:
+    """Draws procedural surfaces, uint8 (count, 1, size, size), and their labels."""
+    pictures = [draw(CLASSES[i % len(CLASSES)], size_px=size_px, seed=i).pixels for i in range(count)]
+    return torch.stack([torch.as_tensor(picture) for picture in pictures]).reshape(count, 1, size_px, size_px), torch.arange(count) % len(CLASSES)
 
 
 class Plain:
