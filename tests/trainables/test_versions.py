@@ -15,6 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 SHARED = [f"generators/{name}.py" for name in ("loop", "stage", "subject", "model", "adversarial", "fitted", "layers", "losses", "diffaugment")]
+TRANSLATION = ["generators/image_to_image.py", "generators/translators.py"]
+"""What the image-to-image families share."""
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
     "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
@@ -27,12 +29,13 @@ STAGES = {
     "generators.dcgan:Dcgan.VERSION": (2, ["generators/dcgan.py"], "054e627cc83c"),
     "generators.wgan_gp:WganGp.VERSION": (3, ["generators/wgan_gp.py"], "6be5255dc08b"),
     "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py", "generators/paths.py"], "c39dfc192239"),
-    "generators.cyclegan:CycleGan.VERSION": (1, ["generators/cyclegan.py", "generators/image_pool.py", "generators/translators.py"], "e240c21b4f20"),
-    "generators.stargan:StarGan.VERSION": (1, ["generators/stargan.py", "generators/translators.py"], "6ff3c14b7f49"),
-    "generators.pe_gan:PeGan.VERSION": (3, ["generators/pe_gan.py", "generators/stargan.py", "generators/translators.py"], "9dd4b512fb34"),
+    "generators.cyclegan:CycleGan.VERSION": (1, ["generators/cyclegan.py", "generators/image_pool.py", *TRANSLATION], "a11354719349"),
+    "generators.stargan:StarGan.VERSION": (1, ["generators/stargan.py", *TRANSLATION], "69b85cc22c4f"),
+    "generators.pe_gan:PeGan.VERSION": (3, ["generators/pe_gan.py", "generators/stargan.py", *TRANSLATION], "f49233559368"),
     "generators.cutpaste:CutPaste.VERSION": (1, ["generators/cutpaste.py", "generators/pasting.py"], "752186099e41"),
     "generators.perlin:Perlin.VERSION": (1, ["generators/perlin.py", "generators/pasting.py"], "55074cb1cd89"),
     "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "dbe0fd72b641"),
+    "particulars:VERSION": (1, ["particulars.py"], "b12054a9da52"),
     "synthesis:VERSION": (2, ["synthesis.py"], "e9e4a1e24b16"),
     "inspectors.stage:VERSION": (1, ["inspectors/stage.py", "inspectors/training.py", "datasets/augmentation.py"], "d2aa3321ecd9"),
     "inspectors.classifiers:Classifier.VERSION": (1, ["inspectors/classifiers.py"], "7b62cd9b7148"),

@@ -13,11 +13,12 @@ from torch.nn import functional
 from trainables.errors import SettingsError
 from trainables.generators.diffaugment import Policy, diffaugment
 from trainables.generators.image_pool import ImagePool
+from trainables.generators.image_to_image import ImageToImageModel
 from trainables.generators.layers import initialise
 from trainables.generators.losses import PENALISED, autograd_slope, critic_loss, generator_loss, slope_penalty
 from trainables.generators.model import check_limits, millions, to_signed
 from trainables.generators.subject import Batch
-from trainables.generators.translators import ImageToImageModel, Translator, instance_norm
+from trainables.generators.translators import Translator, instance_norm
 
 LOAD_SCALE = 286 / 256
 """How much larger than its crop an image is made, in the authors' code."""

@@ -5,6 +5,7 @@ is linear, because WGAN-GP replaces eq. 1 and 2; eq. 3 and 4 are plain cross-ent
 batch, half defects and half backgrounds, are not stated.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from trainables.generators.diffaugment import Policy
 from trainables.generators.stargan import StarGan, check_domain_settings
+from trainables.generators.subject import TrainingData
 from trainables.generators.translators import Translator, TwoHeadedCritic
 
 
@@ -95,9 +97,22 @@ class PeGan(StarGan):
             TwoHeadedCritic(width=width, size_px=self.subject.size_px, channels=channels, domains=self.domains.num_classes),
         )
 
+    def extra_scores(self, data: TrainingData, seed: int, *, features: Callable[[Tensor], Tensor], extractor: str) -> dict[str, float]:
+        """Measures generated backgrounds, where elimination was learnt; see `image_to_image`."""
+        return super().extra_scores(data, seed, features=features, extractor=extractor) if self.eliminates else {}
+
+    def extra_pictures(self, data: TrainingData, seed: int) -> dict[str, Tensor]:
+        """Shows the elimination, where it was learnt; see `image_to_image`."""
+        return super().extra_pictures(data, seed) if self.eliminates else {}
+
+    @property
+    def eliminates(self) -> bool:
+        """Whether the generator was taught to take defects away."""
+        return self.config.both_directions == "both"
+
     def targets(self, domains: Tensor, random: torch.Generator) -> Tensor:
         """Sends backgrounds to random defects, and defects to the background unless production is all; see `StarGan.targets`."""
         wanted = self._defects[torch.randint(len(self._defects), (self.backgrounds_per_step,), generator=random, device=self.device)]
-        if self.config.both_directions == "production_only":
+        if not self.eliminates:
             return wanted
         return torch.cat([torch.full((self.batch_size,), self.background_domain, device=self.device), wanted])

@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from trainables.errors import SettingsError
 from trainables.generators.diffaugment import Policy, diffaugment
+from trainables.generators.image_to_image import ImageToImageModel
 from trainables.generators.losses import PENALISED, critic_loss, generator_loss, slope_penalty
 from trainables.generators.model import check_limits, to_signed
 from trainables.generators.subject import Batch, Subject
-from trainables.generators.translators import ImageToImageModel, Translator, TwoHeadedCritic, with_background
+from trainables.generators.translators import Translator, TwoHeadedCritic, with_background
 
 STAGES = 6
 """Convolutions of stride 2 in the critic, where the image is large enough for so many."""

@@ -1,23 +1,17 @@
-"""What the image-to-image families share: residual generators, critics with two heads, mirrored backgrounds, and drawing defects on them.
+"""Networks that the image-to-image families share: residual generators, a critic with two heads, and the domains that they are told.
 
-`cyclegan`, `stargan` and `pe_gan` build on it.
+`cyclegan`, `stargan` and `pe_gan` build on them, and train them as `image_to_image` says.
 """
 
-from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.errors import SettingsError
 from trainables.generators.layers import ClassCode
-from trainables.generators.loop import Shuffle
 from trainables.generators.losses import trunk_slope
-from trainables.generators.model import SAMPLE_BATCH, GeneratorModel, adam, read_betas, to_pixels, to_signed
-from trainables.generators.subject import Drawn, Subject
-from trainables.seeds import child_seed
+from trainables.generators.subject import Subject
 
 
 def instance_norm(channels: int, *, affine: bool = True) -> nn.Module:
@@ -166,67 +160,3 @@ def with_background(subject: Subject) -> Subject:
     if subject.class_vectors is not None:
         vectors = torch.block_diag(subject.vectors(), torch.ones(1, 1))
     return replace(subject, num_classes=subject.num_classes + 1, background_label=subject.num_classes, class_vectors=vectors)
-
-
-def mirror(images: Tensor, random: torch.Generator) -> Tensor:
-    """Mirrors each image left to right and top to bottom, each with probability one half."""
-    for axis in (3, 2):
-        turned = torch.rand(len(images), 1, 1, 1, generator=random, device=images.device) < 0.5
-        images = torch.where(turned, images.flip(axis), images)
-    return images
-
-
-class ImageToImageModel(GeneratorModel):
-    """A family that puts defects on backgrounds, and may take them away again.
-
-    Of its Config it reads lr, betas, mirror_backgrounds, lr_decay, horizon_kimg and, where it is there, decay_start.
-    """
-
-    needs_backgrounds = True
-    sizes_px = (32, 64, 128, 256)
-
-    @abstractmethod
-    def produce(self, scenes: Tensor, label: int) -> Tensor:
-        """Puts defects of a class on backgrounds (B, C, H, W) in [-1, 1], with the averaged weights; the same shape and range."""
-
-    @abstractmethod
-    def eliminate(self, images: Tensor) -> Tensor:
-        """Takes the defects of images (B, C, H, W) in [-1, 1] away, with the averaged weights; the same shape and range."""
-
-    def optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        """Makes an Adam for the generator and one for the critic."""
-        betas = read_betas(self.config.betas)
-        return adam(self.generator.parameters(), self.config.lr, betas), adam(self.critic.parameters(), self.config.lr, betas)
-
-    def schedule(self, step: int) -> None:
-        """Sets the learning rate of this step: a linear decay begins at half of the horizon unless `decay_start` says otherwise."""
-        left = 1.0
-        start = getattr(self.config, "decay_start", 0.5)
-        if self.config.lr_decay == "linear" and start < 1:
-            shown = step * self.images_per_step / 1000
-            left = max(0.0, min(1.0, (1.0 - shown / self.config.horizon_kimg) / (1.0 - start)))
-        for group in (*self.optimizer_g.param_groups, *self.optimizer_d.param_groups):
-            group["lr"] = self.config.lr * left
-
-    def scenes(self, backgrounds: Tensor, random: torch.Generator) -> Tensor:
-        """Turns uint8 backgrounds into float32 in [-1, 1], mirrored at random where the settings say so."""
-        return mirror(to_signed(backgrounds), random) if self.config.mirror_backgrounds else to_signed(backgrounds)
-
-    @torch.no_grad()
-    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Drawn:
-        """Puts defects of one class on backgrounds, each of which is used once before any is used again; it has no latent to truncate."""
-        if backgrounds is None or len(backgrounds) == 0:
-            raise SettingsError(f"{type(self).__name__} draws defects on backgrounds and was given none: set data.backgrounds to folder or crops")
-        seed = child_seed(seed, "sample", label)
-        random = torch.Generator().manual_seed(seed)
-        rows = Shuffle(len(backgrounds), seed).rows(0, count)
-        parts = []
-        for chosen in rows.split(SAMPLE_BATCH):
-            scenes = self.scenes(backgrounds[chosen.to(backgrounds.device)].cpu(), random).to(self.device)
-            with self.autocast():
-                parts.append(to_pixels(self.produce(scenes, label)).cpu())
-        return Drawn(items=torch.cat(parts))
-
-    def probe(self) -> tuple[Callable[[Tensor], Tensor], tuple[int, ...]]:
-        """Gives the averaged generator as a function of images."""
-        return lambda images: self.produce(images, 0), self.subject.shape
