@@ -18,6 +18,7 @@ from trainables.generators.stage import MarkEntry, load_sampler, resolve, told_b
 from trainables.generators.subject import TrainingData
 from trainables.inspectors.stage import Inspected, inspect, judge, load_inspector, read_predictions
 from trainables.inspectors.training import LabelledImages, predict
+from trainables.particulars import particulars
 from trainables.progress import Progress, StageUse
 from trainables.recipe import InspectorPart, Recipe, Unit
 from trainables.scores.classification import classification_scores
@@ -77,7 +78,9 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
         sources = yield from _generators(bench, position, unit, real, told, result)
         chosen = yield from _pool(bench, position, unit, real, sources, reference, result)
         yield Progress(stage="scores")
-        _score_images(bench, chosen, reference, result)
+        extractor = make_extractor(recipe.scores, device=bench.device, inspector=reference.entry if reference is not None else None)
+        _score_images(bench, chosen, extractor, result)
+        _note_particulars(bench, sources, real, extractor, result)
         count = sum(len(images.training) for images in chosen.values())
         if count:
             synthetic = _labelled(chosen)
@@ -337,10 +340,9 @@ def _labelled(chosen: dict[str, Chosen]) -> LabelledImages:
     return LabelledImages(images=torch.cat([images.training for images in chosen.values()]), labels=torch.cat(labels))
 
 
-def _score_images(bench: Bench, chosen: dict[str, Chosen], reference: Inspected | None, result: UnitResult) -> None:
+def _score_images(bench: Bench, chosen: dict[str, Chosen], extractor: Extractor, result: UnitResult) -> None:
     """Measures synthetic images against real ones of every split that may be read, and draws the contact sheet."""
-    recipe, store = bench.recipe, bench.store
-    extractor = make_extractor(recipe.scores, device=bench.device, inspector=reference.entry if reference is not None else None)
+    store = bench.store
     drawn = {
         cls: stored_features(extractor, images.scored, name="synthetic", inputs=[images.scored_key], store=store)
         for cls, images in chosen.items()
@@ -358,6 +360,24 @@ def _score_images(bench: Bench, chosen: dict[str, Chosen], reference: Inspected 
         }
         keys = [features.key, *(found.key for found in drawn.values())]
         _, result.samples = stored_sheet(train, shown, inputs=keys, store=store)
+
+
+def _note_particulars(bench: Bench, sources: dict[str, Source], real: LabelledImages, extractor: Extractor, result: UnitResult) -> None:
+    """Takes what is particular to the family: numbers among the scores, sheets among the files."""
+    recipe = bench.recipe
+    assert recipe.generator is not None
+    found = particulars(
+        resolve(recipe.generator)[0],
+        sources,
+        real,
+        extractor,
+        inputs=[bench.parts.key],
+        seed=child_seed(recipe.seed, "particulars"),
+        device=bench.device,
+        store=bench.store,
+    )
+    result.values |= found.scores
+    result.files |= found.files
 
 
 def _readable(bench: Bench) -> dict[str, Indices]:

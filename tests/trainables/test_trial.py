@@ -1,5 +1,6 @@
 """The whole story of a trial: stages are met again by key, interrupted work continues, the test split stays closed."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load
 
 from trainables.datasets.packs import fingerprint, open_pack
@@ -105,6 +107,10 @@ def test_image_to_image_families_start_from_defect_free_images(tmp_path: Path) -
     part = GeneratorPart(family="pe_gan", kimg=0.032, settings={"base_width": 4, "batch": 8, "n_res_blocks": 3})
     scores = run(run_trial(recipe(generator=part), Store(tmp_path)))
     assert scores.values["val_kid_inspector"] is not None
+    assert scores.values["background_kid_inspector"] is not None and scores.values["background_kid_inspector_floor"] is not None
+    shown = scores.files["elimination.webp"]
+    entry = Store(tmp_path).lookup(shown["stage"], shown["key"])
+    assert entry is not None and Image.open(io.BytesIO(entry.read(shown["file"]))).size == (2 + 8 * 34, 2 + 3 * 34)
     without_latent = recipe(generator=part, synthesis=SynthesisPart(amount=Amount(kind="per_class", value=6), truncation=0.7))
     assert all(use.reused for use in run(run_trial(without_latent, Store(tmp_path))).stages), "there is no latent to truncate"
     with pytest.raises(DatasetError, match="backgrounds"):
