@@ -9,6 +9,8 @@
     runs/<study>/trials/00012/record.json    Record, when it has finished
     runs/<study>/trials/00012/steps.jsonl    one step a line, while it runs: {"time_s", "unit", "stage", "kimg", "rung_score", "metrics"}
     runs/<study>/trials/00012/samples.webp   contact sheet, laid out as Record.samples says
+    runs/<study>/trials/00012/<sheet>.webp   what is particular to a family, in lines of tiles with 2 px of grey around each; elimination: training
+                                             defects, the same with the defects taken away, real backgrounds, for each model of the trial
     runs/<study>/trials/00012/error.txt      traceback of a failure
 
 `environment.json` is written once, when the run starts. Every key may be missing; the report then says "not recorded":

@@ -171,13 +171,15 @@ class Asker:
         """Publishes how a trial ended, then tells the journal and the model."""
         asked = self._ledger.asked[number]
         samples: bytes | None = None
+        files: dict[str, bytes] = {}
         if isinstance(end, Scores) and (bad := _not_finite(end)) is not None:
             end = Failure(name="diverged", message=f"{bad} is not a finite number")
         if isinstance(end, Scores) and end.samples is not None:
-            samples = self._sheet(end.samples)
-        record = self._ledger.finish(
-            self._record(number, end, with_samples=samples is not None), samples=samples, error=end.traceback if isinstance(end, Failure) else None
-        )
+            samples = self._stored(end.samples)
+        if isinstance(end, Scores):
+            files = {name: data for name, where in end.files.items() if (data := self._stored(where)) is not None}
+        error = end.traceback if isinstance(end, Failure) else None
+        record = self._ledger.finish(self._record(number, end, with_samples=samples is not None), samples=samples, files=files, error=error)
         self._running.pop(number, None)
         self._note_trained(number, record)
         self._ledger.keep(lambda: self._index.tell(asked, record))
@@ -222,8 +224,8 @@ class Asker:
             **common,
         )
 
-    def _sheet(self, where: Mapping[str, Any]) -> bytes | None:
-        """Fetches a trial's contact sheet from the store, so that the run's folder can be read alone."""
+    def _stored(self, where: Mapping[str, Any]) -> bytes | None:
+        """Fetches a file of a trial from the store, so that the run's folder can be read alone."""
         entry = self._store.lookup(str(where["stage"]), str(where["key"]))
         return None if entry is None else entry.read(str(where["file"]))
 

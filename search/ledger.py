@@ -7,7 +7,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,15 @@ class Ledger:
         with self._writing(), (trial_folder(self.run, number) / "steps.jsonl").open("a", encoding="utf-8") as file:
             file.write(line)
 
-    def finish(self, record: Record, *, samples: bytes | None = None, error: str | None = None) -> Record:
+    def finish(self, record: Record, *, samples: bytes | None = None, files: Mapping[str, bytes] | None = None, error: str | None = None) -> Record:
         """Publishes the end of a trial, what belongs to it first; a trial that has a record keeps the one it has."""
         folder = trial_folder(self.run, record.trial)
         with self._writing():
             if (before := read_record(folder, Record)) is None:
                 if samples is not None:
                     write_whole(folder / "samples.webp", samples)
+                for name, data in (files or {}).items():
+                    write_whole(folder / name, data)
                 if error is not None:
                     write_whole(folder / "error.txt", error.encode())
                 write_record(folder, record)

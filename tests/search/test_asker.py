@@ -167,3 +167,16 @@ def test_the_contact_sheet_comes_along(opening: Opening, tmp_path: Path) -> None
     record = asker.finish(asked.trial, end)
     assert record.samples == {"columns": 3, "classes": ["a"]}
     assert (trial_folder(make_study(tmp_path).run_folder, 0) / "samples.webp").read_bytes() == b"webp"
+
+
+def test_other_files_of_a_trial_come_along_where_the_store_still_has_them(opening: Opening, tmp_path: Path) -> None:
+    asker = opening()
+    Store(make_study(tmp_path).storage.store).publish("particulars", "k", {"elimination.webp": b"webp"})
+    asked = take(asker)
+    plain = scores(asked)
+    where = {name: {"stage": "particulars", "key": key, "file": name} for name, key in (("elimination.webp", "k"), ("gone.webp", "l"))}
+    end = Scores(values=plain.values, units=plain.units, confusion={}, classes=["a"], conditions={}, stages=[], files=where)
+    assert asker.finish(asked.trial, end).state == "complete"
+    folder = trial_folder(make_study(tmp_path).run_folder, 0)
+    assert (folder / "elimination.webp").read_bytes() == b"webp"
+    assert not (folder / "gone.webp").exists()
