@@ -1,7 +1,9 @@
 """The default space of each generator family: the papers' values, and the ranges around them."""
 
+from dataclasses import replace
+
 from spaces.conditioning import class_mode as _class_mode
-from spaces.domains import Categorical, Domain, Fixed, Float, Int
+from spaces.domains import Categorical, Choice, Domain, Fixed, Float, Int
 from spaces.space import Tree
 
 # Shared by families that serve several classes with one model or with one each, and by all that average their weights.
@@ -201,6 +203,34 @@ GENERATOR_SPACES: dict[str, Tree] = {
         "horizon_kimg": Fixed(default=320.0, source="PE-GAN: 20,000 iterations of 16", within=_horizon(320.0)),
         "class_mode": _class_mode("conditional", "PE-GAN: one model of all classes", modes=("conditional",)),
         "ema_halflife_kimg": _EMA,
+    },
+    "defect_residual": {
+        "background": Choice(
+            options={
+                "real": {},
+                "generated": {"freeze_background": Categorical(choices=(True, False), default=True, source="DFMGAN: frozen then")},
+            },
+            default="real",
+            source="ours; DFMGAN generates its backgrounds",
+        ),
+        "mirror_backgrounds": _MIRROR,
+        "latent_dim": Int(low=16, high=128, log=True, default=64, source="ours"),
+        "width": Categorical(choices=(16, 32, 64), default=32, source="ours"),
+        "batch": Categorical(choices=(16, 32, 64), default=32, source="DFMGAN, reference code"),
+        "lr": Float(low=1e-4, high=2e-3, log=True, default=5e-4, source="ours"),
+        "betas": Categorical(choices=("0,0.99", "0,0.9", "0.5,0.9", "0.5,0.999"), default="0,0.99", source="StyleGAN2, which DFMGAN builds on"),
+        "adversarial_loss": _adversarial_loss("r1_logistic", "wgan_gp", source="StyleGAN2, which DFMGAN builds on"),
+        "r1_gamma": Float(low=0.005, high=10.0, log=True, default=0.5, source="ours; StyleGAN2's grows with the picture"),
+        "gp_lambda": _GP_LAMBDA,
+        "gp_interval": Fixed(default=4, source="ours; StyleGAN2 penalises every 16th step", within=Int(low=1, high=16, default=4)),
+        "n_critic": Fixed(default=1, source="StyleGAN2", within=Int(low=1, high=6, default=1)),
+        # What follows only says something of images whose masks nobody knows.
+        "mask_l1": Float(low=0.001, high=1.0, log=True, default=0.1, source="ours"),
+        "mask_area": Float(low=0.02, high=0.5, log=True, default=0.1, source="ours"),
+        "mask_smooth": Fixed(default=0.1, source="ours", within=Float(low=0.0, high=1.0, default=0.1)),
+        "diffaug": replace(_DIFFAUG, default="color,translation,cutout", source="DiffAugment, for few images"),
+        "class_mode": _class_mode("conditional", "ours: one model of all defects; DFMGAN trains one for each"),
+        "ema_halflife_kimg": replace(_EMA, default=10.0, source="StyleGAN2"),
     },
     "cutpaste": {
         "patch_area": Float(low=0.01, high=0.3, log=True, default=0.15, source="CutPaste: 0.02 to 0.15 of the picture"),

@@ -108,6 +108,7 @@ PAPERS = {
         "diffaug": "none",
         "ema_halflife_kimg": 0,
     },
+    "defect_residual": {"betas": "0,0.99", "adversarial_loss": "r1_logistic", "freeze_background": True, "ema_halflife_kimg": 10},
     "cutpaste": {"patch_area": 0.15, "patch_shape": "both", "jitter": 0.1},
     "perlin": {"scale": 6, "threshold": 0.5, "opacity": 1},
 }
@@ -190,6 +191,9 @@ def test_the_family_accepts_whatever_the_space_suggests(family: str) -> None:
         ("stargan", {"adversarial_loss": "lsgan"}, "adversarial_loss"),
         ("pe_gan", {"batch": 15}, "even number"),
         ("pe_gan", {"lambda_recc": 1.0}, "lambda_rec"),
+        ("defect_residual", {"batch": 7}, "batch: 7 is not an even number"),
+        ("defect_residual", {"width": 12}, "width: 12 is not a multiple of 8"),
+        ("defect_residual", {"mask_area": 1.5}, "mask_area: 1.5 is above 1"),
         ("cutpaste", {"patch_area": 0.0}, "patch_area: 0.0 is not above 0"),
         ("cutpaste", {"rotation_deg": 270.0}, "rotation_deg: 270.0 is above 180"),
         ("perlin", {"scale": 7}, "scale: 7 is above 6"),

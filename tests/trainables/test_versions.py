@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = [f"generators/{name}.py" for name in ("loop", "stage", "subject", "model", "adversarial", "fitted", "layers", "losses", "diffaugment")]
 TRANSLATION = ["generators/image_to_image.py", "generators/translators.py"]
 """What the image-to-image families share."""
+RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "residual_networks", "image_to_image")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
     "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
@@ -32,6 +33,7 @@ STAGES = {
     "generators.cyclegan:CycleGan.VERSION": (1, ["generators/cyclegan.py", "generators/image_pool.py", *TRANSLATION], "a11354719349"),
     "generators.stargan:StarGan.VERSION": (1, ["generators/stargan.py", *TRANSLATION], "69b85cc22c4f"),
     "generators.pe_gan:PeGan.VERSION": (3, ["generators/pe_gan.py", "generators/stargan.py", *TRANSLATION], "f49233559368"),
+    "generators.defect_residual:DefectResidual.VERSION": (1, RESIDUAL, "292b9d2548c7"),
     "generators.cutpaste:CutPaste.VERSION": (1, ["generators/cutpaste.py", "generators/pasting.py"], "752186099e41"),
     "generators.perlin:Perlin.VERSION": (1, ["generators/perlin.py", "generators/pasting.py"], "55074cb1cd89"),
     "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "dbe0fd72b641"),

@@ -10,6 +10,7 @@ GENERATORS: dict[str, str] = {
     "pe_gan": "trainables.generators.pe_gan:PeGan",
     "lm_gan": "trainables.generators.lm_gan:LmGan",
     "sdg_gan": "trainables.generators.sdg_gan:SdgGan",
+    "defect_residual": "trainables.generators.defect_residual:DefectResidual",
     "cutpaste": "trainables.generators.cutpaste:CutPaste",
     "perlin": "trainables.generators.perlin:Perlin",
 }

@@ -37,6 +37,7 @@ SMALL = {
     "cyclegan": {"base_width": 8, "n_res_blocks": 1, "batch": 4, "pool_size": 10},
     "stargan": {"base_width": 8, "n_res_blocks": 1, "batch": 8, "n_critic": 2},
     "pe_gan": {"base_width": 8, "n_res_blocks": 1, "batch": 8, "n_critic": 2},
+    "defect_residual": {"width": 8, "latent_dim": 8, "batch": 8, "gp_interval": 2},
 }
 CLASSES = 3
 FAMILIES = sorted(GENERATORS)
