@@ -111,6 +111,26 @@ PAPERS = {
     "defect_residual": {"betas": "0,0.99", "adversarial_loss": "r1_logistic", "freeze_background": True, "ema_halflife_kimg": 10},
     "cutpaste": {"patch_area": 0.15, "patch_shape": "both", "jitter": 0.1},
     "perlin": {"scale": 6, "threshold": 0.5, "opacity": 1},
+    "fastgan": {
+        "lr": 2e-4,
+        "betas": "0.5,0.9",
+        "batch": 8,
+        "latent_dim": 256,
+        "recon_weight": 1,
+        "attn_res": "none",
+        "adversarial_loss": "hinge",
+        "diffaug": "translation,cutout",
+    },
+    "flow_unet": {
+        "objective": "flow",
+        "lr": 1e-4,
+        "width": 64,
+        "aug_prob": 0.15,
+        "cfg_dropout": 0.1,
+        "cfg_scale": 1,
+        "sample_steps": 18,
+        "ema_halflife_kimg": 220,
+    },
 }
 
 
@@ -198,6 +218,11 @@ def test_the_family_accepts_whatever_the_space_suggests(family: str) -> None:
         ("cutpaste", {"rotation_deg": 270.0}, "rotation_deg: 270.0 is above 180"),
         ("perlin", {"scale": 7}, "scale: 7 is above 6"),
         ("perlin", {"opacity": 1.5}, "opacity: 1.5 is above 1"),
+        ("fastgan", {"batch": 1}, "batch norm needs"),
+        ("fastgan", {"width": 6}, "multiple of 4"),
+        ("fastgan", {"attn_res": 8}, "attn_res"),
+        ("flow_unet", {"cfg_dropout": 0.0, "cfg_scale": 2.0}, "needs a null class"),
+        ("flow_unet", {"objective": "ddpm"}, "objective"),
     ],
 )
 def test_settings_out_of_range_are_refused(family: str, settings: dict[str, object], says: str) -> None:

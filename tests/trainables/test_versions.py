@@ -18,12 +18,13 @@ SHARED = [f"generators/{name}.py" for name in ("loop", "stage", "subject", "mode
 TRANSLATION = ["generators/image_to_image.py", "generators/translators.py"]
 """What the image-to-image families share."""
 RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "residual_networks", "image_to_image")]
+FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "flow", "unet", "told_changes", "attention")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
     "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "67f445b717e8"),
-    "generators.loop:LOOP_VERSION": (2, SHARED, "d60ada42b9f6"),
+    "generators.loop:LOOP_VERSION": (2, SHARED, "6da6290a9181"),
     "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "3646085c673f"),
     "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "e666996ed88a"),
     "generators.sdg_gan:SdgGan.VERSION": (1, ["generators/sdg_gan.py", "datasets/augmentation.py"], "b156cb419cac"),
@@ -38,6 +39,8 @@ STAGES = {
     "generators.perlin:Perlin.VERSION": (1, ["generators/perlin.py", "generators/pasting.py"], "55074cb1cd89"),
     "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "dbe0fd72b641"),
     "particulars:VERSION": (1, ["particulars.py"], "b12054a9da52"),
+    "generators.fastgan:Fastgan.VERSION": (1, ["generators/fastgan.py", "generators/fastgan_networks.py", "generators/attention.py"], "d82094d1ea9c"),
+    "generators.flow_unet:FlowUnet.VERSION": (1, FLOW_UNET, "9acc8f438858"),
     "synthesis:VERSION": (2, ["synthesis.py"], "e9e4a1e24b16"),
     "inspectors.stage:VERSION": (1, ["inspectors/stage.py", "inspectors/training.py", "datasets/augmentation.py"], "d2aa3321ecd9"),
     "inspectors.classifiers:Classifier.VERSION": (1, ["inspectors/classifiers.py"], "7b62cd9b7148"),

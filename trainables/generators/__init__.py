@@ -11,6 +11,8 @@ GENERATORS: dict[str, str] = {
     "lm_gan": "trainables.generators.lm_gan:LmGan",
     "sdg_gan": "trainables.generators.sdg_gan:SdgGan",
     "defect_residual": "trainables.generators.defect_residual:DefectResidual",
+    "fastgan": "trainables.generators.fastgan:Fastgan",
+    "flow_unet": "trainables.generators.flow_unet:FlowUnet",
     "cutpaste": "trainables.generators.cutpaste:CutPaste",
     "perlin": "trainables.generators.perlin:Perlin",
 }

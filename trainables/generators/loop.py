@@ -160,7 +160,7 @@ def _refuse_collapse(model: GeneratorModel, spread: float, data: TrainingData, k
     for label in range(data.num_classes):
         if label == data.background_label:
             continue
-        drawn = model.sample(label, LOOKED_AT, child_seed(model.seed, "look"), backgrounds=data.backgrounds)
+        drawn = model.look(label, LOOKED_AT, child_seed(model.seed, "look"), backgrounds=data.backgrounds)
         if not (share := _spread(drawn.items) / max(spread, 1e-12)) >= COLLAPSED_BELOW:
             raise TrialFailure("collapsed", f"after {kimg:.3g} kimg the images of class {label} vary {share:.1%} as much as real ones")
 

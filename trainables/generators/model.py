@@ -165,6 +165,10 @@ class GeneratorModel(ABC):
             backgrounds: uint8 (M, C, H, W), for families that need them.
         """
 
+    def look(self, label: int, count: int, seed: int, *, backgrounds: Tensor | None = None) -> Drawn:
+        """Draws as `sample` does, to look at a training on its way; never by `sampling_settings`, so that all their values share its outcome."""
+        return self.sample(label, count, seed, backgrounds=backgrounds)
+
     @abstractmethod
     def probe(self) -> tuple[Callable[[Tensor], Tensor], tuple[int, ...]]:
         """Gives what draws images from one input, and that input's shape without the batch: for counting and timing."""

@@ -1,6 +1,7 @@
 """The contract of every generator family, picked up from the registry: a new family is tested by being listed."""
 
 import math
+from itertools import chain
 
 import pytest
 import torch
@@ -38,6 +39,8 @@ SMALL = {
     "stargan": {"base_width": 8, "n_res_blocks": 1, "batch": 8, "n_critic": 2},
     "pe_gan": {"base_width": 8, "n_res_blocks": 1, "batch": 8, "n_critic": 2},
     "defect_residual": {"width": 8, "latent_dim": 8, "batch": 8, "gp_interval": 2},
+    "fastgan": {"width": 4, "latent_dim": 8, "batch": 8},
+    "flow_unet": {"width": 8, "batch": 8, "sample_steps": 3, "lr": 1e-3},
 }
 CLASSES = 3
 FAMILIES = sorted(GENERATORS)
@@ -188,7 +191,7 @@ def test_a_model_of_one_class_needs_no_labels(family: str) -> None:
 def test_a_number_that_is_not_finite_ends_the_training_by_name(family: str) -> None:
     model = small(family)
     with torch.no_grad():
-        next(model.critic.parameters()).fill_(float("nan"))
+        next(chain(model.critic.parameters(), model.generator.parameters())).fill_(float("nan"))
     with pytest.raises(TrialFailure, match="not finite") as caught:
         run(model, images(), 0, 2)
     assert caught.value.name == "diverged"
