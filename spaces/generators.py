@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from spaces.conditioning import class_mode as _class_mode
+from spaces.conditioning import conditioning as _conditioning
 from spaces.domains import Categorical, Choice, Domain, Fixed, Float, Int
 from spaces.space import Tree
 
@@ -30,6 +31,13 @@ _DIFFAUG = Categorical(
 )
 
 
+# Shared by families that make features.
+_HEAD: Tree = {
+    "classifier_lr": Float(low=1e-4, high=1e-2, log=True, default=1e-3, source="TF-VAEGAN, reference code"),
+    "classifier_epochs": Fixed(default=25, source="TF-VAEGAN, reference code", within=Int(low=1, high=200, log=True, default=25)),
+}
+
+
 def _adversarial_loss(default: str, *others: str, source: str) -> Domain:
     """Offers the paper's loss, and those that are compared with it."""
     return Categorical(choices=(default, *others, "rpgan"), default=default, source=source)
@@ -50,6 +58,48 @@ def _lambda_rec(source: str) -> Domain:
 _MIRROR = Fixed(default=True, source="unstated", within=Categorical(choices=(True, False), default=True))
 _BETAS = Categorical(choices=("0.5,0.999", "0.5,0.9", "0.9,0.99", "0,0.9"), default="0.5,0.999", source="CycleGAN and StarGAN, reference code")
 _R3GAN = "R3GAN: 0.05 on CIFAR-10 to 150 on FFHQ at 256 px"
+
+
+def _vaegan(*, adaptive_gp: bool, recons_loss: str, unit_attributes: bool, feedback: bool, source: str, told: Choice) -> Tree:
+    """Offers the settings of both VAEGANs on features: what the two-stage paper leaves out stands in TF-VAEGAN's script for AWA2.
+
+    Args:
+        adaptive_gp: whether the penalty's weight adapts.
+        recons_loss: how attributes are compared.
+        unit_attributes: whether they are scaled to length 1 first.
+        feedback: whether there is feedback.
+        source: where these four come from.
+        told: how the class is told.
+    """
+    awa2 = "TF-VAEGAN, script for AWA2"
+    switch = Categorical(choices=(True, False), default=True)
+    reconstructions = ("mse", "weighted_l1", "l1")
+    weight = Float(low=1e-3, high=1.0, log=True, default=0.01, source=awa2)
+    return {
+        "hidden": Categorical(choices=(512, 1024, 2048, 4096), default=4096, source=awa2),
+        "latent_size": Fixed(default=29, source="two-stage paper: as long as its class embedding", within=Int(low=2, high=128, log=True, default=29)),
+        "gamma_d": Float(low=1.0, high=1000.0, log=True, default=10.0, source=awa2),
+        "gamma_g": Float(low=1.0, high=1000.0, log=True, default=10.0, source=awa2),
+        "lambda_gp": Float(low=1.0, high=20.0, log=True, default=10.0, source=awa2),
+        "adaptive_gp": Fixed(default=adaptive_gp, source=source, within=switch),
+        "critic_iter": Int(low=1, high=5, default=5, source=awa2),
+        "recons_weight": Float(low=1e-3, high=1.0, log=True, default=0.1, source=f"{awa2}; 0.01 on the other sets"),
+        "recons_loss": Categorical(choices=reconstructions, default=recons_loss, source=source),
+        "unit_attributes": Fixed(default=unit_attributes, source=source, within=switch),
+        "freeze_dec": Categorical(choices=(True, False), default=True, source=awa2),
+        "feedback": Categorical(choices=(True, False), default=feedback, source=source),
+        "a1": weight,
+        "a2": weight,
+        "encoded_noise": Categorical(choices=(True, False), default=True, source=awa2),
+        "lr": Float(low=1e-6, high=1e-3, log=True, default=1e-5, source=awa2),
+        "dec_lr": Float(low=1e-5, high=1e-3, log=True, default=1e-4, source=awa2),
+        "feed_lr": Float(low=1e-6, high=1e-3, log=True, default=1e-4, source=awa2),
+        "batch": Categorical(choices=(16, 32, 64, 128), default=64, source=awa2),
+        "class_mode": _class_mode("conditional", "one model that is told the class", modes=("conditional",), told=told),
+        "ema_halflife_kimg": _EMA,
+        **_HEAD,
+    }
+
 
 GENERATOR_SPACES: dict[str, Tree] = {
     "gan": {
@@ -275,6 +325,32 @@ GENERATOR_SPACES: dict[str, Tree] = {
         "opacity": Float(low=0.2, high=1.0, default=1.0, source="DRAEM: from 0.1 to 1"),
         "jitter": Float(low=0.0, high=0.4, default=0.1, source="unstated; stands in for DRAEM's changes of colour"),
         "class_mode": Fixed(default="conditional", source="one store of textures, asked by class"),
+    },
+    "vaegan_ce": _vaegan(
+        adaptive_gp=False,
+        recons_loss="mse",
+        unit_attributes=False,
+        feedback=False,
+        source="two-stage paper, section 3.1.1 and equation 4",
+        told=_conditioning("learned", "two-stage paper, tables 3 and 4: its learned class embedding is the better one"),
+    ),
+    "tf_vaegan": _vaegan(
+        adaptive_gp=True,
+        recons_loss="weighted_l1",
+        unit_attributes=True,
+        feedback=True,
+        source="TF-VAEGAN, reference code",
+        told=_conditioning("attributes", "TF-VAEGAN"),
+    ),
+    "smote": {
+        "k_neighbors": Int(low=1, high=10, default=5, source="SMOTE"),
+        "class_mode": Fixed(default="conditional", source="features of all classes are kept"),
+        **_HEAD,
+    },
+    "adasyn": {
+        "n_neighbors": Int(low=1, high=10, default=5, source="ADASYN"),
+        "class_mode": Fixed(default="conditional", source="features of all classes are kept"),
+        **_HEAD,
     },
 }
 """Settings by the family's name."""

@@ -15,6 +15,26 @@ from trainables.recipe import ConditioningPart
 from trainables.registry import resolve
 from trainables.settings import from_plain
 
+# What TF-VAEGAN's script for AWA2 says, and the two-stage paper does not.
+AWA2 = {
+    "hidden": 4096,
+    "latent_size": 29,
+    "gamma_d": 10,
+    "gamma_g": 10,
+    "lambda_gp": 10,
+    "critic_iter": 5,
+    "recons_weight": 0.1,
+    "a1": 0.01,
+    "a2": 0.01,
+    "lr": 1e-5,
+    "dec_lr": 1e-4,
+    "feed_lr": 1e-4,
+    "batch": 64,
+    "freeze_dec": True,
+    "encoded_noise": True,
+    "classifier_lr": 1e-3,
+    "ema_halflife_kimg": 0,
+}
 # Values printed in the papers or in the reference code that the papers build on; where a paper is silent, the value chosen for it.
 PAPERS = {
     "dcgan": {"g_lr": 2e-4, "d_lr_ratio": 1, "beta1": 0.5, "batch": 64, "latent_dim": 100, "width": 64, "label_smoothing": 0, "ema_halflife_kimg": 0},
@@ -131,6 +151,15 @@ PAPERS = {
         "sample_steps": 18,
         "ema_halflife_kimg": 220,
     },
+    "vaegan_ce": {
+        **AWA2,
+        "adaptive_gp": False,
+        "recons_loss": "mse",
+        "feedback": False,
+    },
+    "tf_vaegan": {**AWA2, "adaptive_gp": True, "recons_loss": "weighted_l1", "unit_attributes": True, "feedback": True},
+    "smote": {"k_neighbors": 5},
+    "adasyn": {"n_neighbors": 5},
 }
 
 
@@ -223,6 +252,11 @@ def test_the_family_accepts_whatever_the_space_suggests(family: str) -> None:
         ("fastgan", {"attn_res": 8}, "attn_res"),
         ("flow_unet", {"cfg_dropout": 0.0, "cfg_scale": 2.0}, "needs a null class"),
         ("flow_unet", {"objective": "ddpm"}, "objective"),
+        ("vaegan_ce", {"critic_iter": 0}, "critic_iter: 0 is less than 1"),
+        ("tf_vaegan", {"recons_loss": "l2"}, "l1"),
+        ("tf_vaegan", {"classifier_lr": 0.0}, "classifier_lr: 0.0 is not above 0"),
+        ("smote", {"k_neighbors": 0}, "k_neighbors: 0 is less than 1"),
+        ("adasyn", {"n_neighbors": 0, "classifier_epochs": 0}, "classifier_epochs: 0 is less than 1; n_neighbors: 0 is less than 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(family: str, settings: dict[str, object], says: str) -> None:

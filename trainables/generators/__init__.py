@@ -10,10 +10,14 @@ GENERATORS: dict[str, str] = {
     "pe_gan": "trainables.generators.pe_gan:PeGan",
     "lm_gan": "trainables.generators.lm_gan:LmGan",
     "sdg_gan": "trainables.generators.sdg_gan:SdgGan",
-    "defect_residual": "trainables.generators.defect_residual:DefectResidual",
+    "vaegan_ce": "trainables.generators.vaegan_ce:VaeganCe",
+    "tf_vaegan": "trainables.generators.tf_vaegan:TfVaegan",
     "fastgan": "trainables.generators.fastgan:Fastgan",
     "flow_unet": "trainables.generators.flow_unet:FlowUnet",
+    "defect_residual": "trainables.generators.defect_residual:DefectResidual",
     "cutpaste": "trainables.generators.cutpaste:CutPaste",
     "perlin": "trainables.generators.perlin:Perlin",
+    "smote": "trainables.generators.smote:Smote",
+    "adasyn": "trainables.generators.adasyn:Adasyn",
 }
 """Family name -> the `GeneratorModel` subclass that builds, trains and samples it."""

@@ -93,6 +93,8 @@ class GeneratorModel(ABC):
     """Fewest training images of a class that it can be trained on."""
     sampling_settings: ClassVar[tuple[str, ...]] = ()
     """Settings that decide only how images are drawn: a training serves all their values."""
+    head_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings of families that make features, which decide only how an inspector's head learns from them: neither trained nor drawn by."""
     gradient_exempt: ClassVar[dict[str, str]] = {}
     """Parameters that no gradient reaches, and why: `generator.<name>` or `critic.<name>`."""
     VERSION: ClassVar[int]

@@ -114,7 +114,7 @@ def generator_key(part: GeneratorPart, subject: Subject, *, inputs: Sequence[str
     family, config = resolve(part)
     settings = {
         "family": part.family,
-        "settings": {name: value for name, value in to_plain(config).items() if name not in family.sampling_settings},
+        "settings": {name: value for name, value in to_plain(config).items() if name not in (*family.sampling_settings, *family.head_settings)},
         "class": cls,
         "shape": list(subject.shape),
         "num_classes": subject.num_classes,

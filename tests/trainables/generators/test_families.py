@@ -41,11 +41,16 @@ SMALL = {
     "defect_residual": {"width": 8, "latent_dim": 8, "batch": 8, "gp_interval": 2},
     "fastgan": {"width": 4, "latent_dim": 8, "batch": 8},
     "flow_unet": {"width": 8, "batch": 8, "sample_steps": 3, "lr": 1e-3},
+    "vaegan_ce": {"hidden": 16, "latent_size": 6, "batch": 8, "critic_iter": 2, "lr": 1e-3},
+    "tf_vaegan": {"hidden": 16, "latent_size": 6, "batch": 8, "critic_iter": 2, "lr": 1e-3},
 }
 CLASSES = 3
+FEATURES = 12
 FAMILIES = sorted(GENERATORS)
 TOLD = [name for name in FAMILIES if "conditional" in resolve(GENERATORS[name]).class_modes]
 LEARNING = [name for name in FAMILIES if resolve(GENERATORS[name]).learns]
+OF_FEATURES = [name for name in FAMILIES if resolve(GENERATORS[name]).makes == "features"]
+OF_IMAGES = [name for name in FAMILIES if name not in OF_FEATURES]
 
 
 def small(family: str, *, channels: int = 1, num_classes: int | None = None, size_px: int = 32, fit: bool = True, **more: object) -> GeneratorModel:
@@ -54,10 +59,14 @@ def small(family: str, *, channels: int = 1, num_classes: int | None = None, siz
     arguments = {"device": "cpu", "precision": "fp32", "seed": 5, **more}
     averages = {"ema_halflife_kimg": 0.05} if resolve(GENERATORS[family]).learns else {}
     part = GeneratorPart(family=family, settings={**averages, **SMALL.get(family, {})}, kimg=1.0)
-    model = build(part, Subject(shape=(channels, size_px, size_px), num_classes=num_classes), **arguments)  # type: ignore[arg-type]
+    model = build(part, Subject(shape=shape(family, channels, size_px), num_classes=num_classes), **arguments)  # type: ignore[arg-type]
     if fit and not model.learns:
         run(model, images(channels, size_px), 0, 0)
     return model
+
+
+def shape(family: str, channels: int = 1, size_px: int = 32) -> tuple[int, ...]:
+    return (FEATURES,) if family in OF_FEATURES else (channels, size_px, size_px)
 
 
 def images(channels: int = 1, size_px: int = 32, count: int = 30) -> TrainingData:
@@ -71,17 +80,22 @@ def images(channels: int = 1, size_px: int = 32, count: int = 30) -> TrainingDat
     return TrainingData(items=pixels, labels=labels, masks=masks, backgrounds=scenes, num_classes=CLASSES)
 
 
+def features(data: TrainingData) -> TrainingData:
+    """Takes the first pixels of images for features."""
+    return TrainingData(items=data.items.flatten(1)[:, :FEATURES].float(), labels=data.labels, num_classes=data.num_classes)
+
+
 def run(model: GeneratorModel, data: TrainingData, start_step: int, stop_step: int) -> dict[str, float]:
     stop_step = stop_step if model.learns else start_step
+    data = features(data) if model.makes == "features" else data
     data = data if model.subject.num_classes > 1 else data.pooled()
     told = [progress.metrics for progress in train(model, data, start_step=start_step, stop_step=stop_step, seed=9, report_every_s=1e9)]
     return told[-1] if model.learns else {}
 
 
 def draw(model: GeneratorModel, label: int = 0, count: int = 5, seed: int = 1, truncation: float = 1.0) -> Tensor:
-    return model.sample(
-        label, count, seed, truncation=truncation, backgrounds=images(model.subject.channels, model.subject.size_px).backgrounds
-    ).items
+    scenes = images(model.subject.channels, model.subject.size_px).backgrounds if model.makes != "features" else None
+    return model.sample(label, count, seed, truncation=truncation, backgrounds=scenes).items
 
 
 def flat(state: object) -> list[object]:
@@ -93,7 +107,7 @@ def flat(state: object) -> list[object]:
     return [state.contiguous().numpy().tobytes()] if isinstance(state, Tensor) else [state]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OF_IMAGES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size_px", [32, 64])
 def test_images_have_the_shape_and_range_asked_for(family: str, channels: int, size_px: int) -> None:
@@ -103,6 +117,18 @@ def test_images_have_the_shape_and_range_asked_for(family: str, channels: int, s
     assert drawn.dtype == torch.uint8
     assert drawn.device.type == "cpu"
     assert drawn.float().std() > 0
+
+
+@pytest.mark.parametrize("family", OF_FEATURES)
+def test_features_have_the_shape_and_range_of_the_real_ones(family: str) -> None:
+    model, real = small(family), features(images()).items
+    run(model, images(), 0, model.steps_per_period)
+    drawn = draw(model, label=CLASSES - 1, count=70)
+    assert drawn.shape == (70, FEATURES)
+    assert drawn.dtype == torch.float32
+    assert drawn.device.type == "cpu"
+    assert drawn.std(dim=0).min() > 0
+    assert (drawn >= real.amin(dim=0) - 1e-3).all() and (drawn <= real.amax(dim=0) + 1e-3).all()
 
 
 @pytest.mark.parametrize("family", LEARNING)
@@ -172,7 +198,7 @@ def test_the_average_follows_the_weights_slower_than_they_move(family: str) -> N
 @pytest.mark.parametrize("family", LEARNING)
 def test_half_life_zero_evaluates_the_weights_as_they_are(family: str) -> None:
     part = GeneratorPart(family=family, settings={**SMALL.get(family, {}), "ema_halflife_kimg": 0.0}, kimg=1.0)
-    model = build(part, Subject(shape=(1, 32, 32), num_classes=CLASSES if family in TOLD else 1))
+    model = build(part, Subject(shape=shape(family), num_classes=CLASSES if family in TOLD else 1))
     run(model, images(), 0, model.steps_per_period)
     for averaged, weight in zip(model.ema.parameters(), model.generator.parameters(), strict=True):
         assert torch.equal(averaged, weight)
@@ -197,7 +223,7 @@ def test_a_number_that_is_not_finite_ends_the_training_by_name(family: str) -> N
     assert caught.value.name == "diverged"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", OF_IMAGES)
 def test_a_size_it_cannot_be_built_for_is_refused(family: str) -> None:
     with pytest.raises(SettingsError, match=r"data.size_px.*it can for"):
         small(family, size_px=8)
@@ -227,13 +253,16 @@ def test_masks_come_with_images_where_it_says_so(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_it_declares_fits_together(family: str) -> None:
     kind = resolve(GENERATORS[family])
-    assert kind.makes in ("images", "images and masks")
-    assert from_plain(kind.Config, {}).class_mode in kind.class_modes
+    assert kind.makes in ("images", "images and masks", "features")
+    config = from_plain(kind.Config, {})
+    assert config.class_mode in kind.class_modes
+    assert all(hasattr(config, name) for name in (*kind.sampling_settings, *kind.head_settings))
+    assert bool(kind.head_settings) == (kind.makes == "features")
     model = small(family)
     # The setting counts the images of a step, or those of each side of it.
     assert (SMALL[family]["batch"] if kind.learns else 0) in (model.images_per_step, model.batch_size)
     # Where there are several generators, only the one that draws counts.
     drawing = model.generator["defect"] if isinstance(model.generator, nn.ModuleDict) else model.generator
     assert model.parameters_m() == sum(weight.numel() for weight in drawing.parameters()) / 1e6
-    network, shape = model.probe()
-    assert network(torch.zeros(2, *shape)).shape == (2, 1, 32, 32)
+    network, latent = model.probe()
+    assert network(torch.zeros(2, *latent)).shape == (2, *shape(family))
