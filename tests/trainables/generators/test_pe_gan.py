@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from spaces.generators import GENERATOR_SPACES
+from spaces.space import Space
 from trainables.generators.loop import train
 from trainables.generators.pe_gan import PeGan, PeGanConfig
 from trainables.generators.subject import Subject, TrainingData
@@ -60,3 +62,8 @@ def test_production_alone_leaves_the_elimination_out() -> None:
         model.generator.register_forward_hook(lambda module, inputs, output, made=made: made.append(len(output)))  # type: ignore[misc]
         list(train(model, scenes_and_defects(), start_step=0, stop_step=1, seed=0))
     assert shapes == {"both": [4, 4], "production_only": [2, 2]}
+
+
+def test_a_study_can_set_the_ablations() -> None:
+    chosen = Space(GENERATOR_SPACES["pe_gan"]).narrow({"lambda_rec": 0, "both_directions": "production_only"}).defaults()
+    assert (chosen["lambda_rec"], chosen["both_directions"]) == (0.0, "production_only")
