@@ -10,6 +10,7 @@ GENERATORS: dict[str, str] = {
     "pe_gan": "trainables.generators.pe_gan:PeGan",
     "lm_gan": "trainables.generators.lm_gan:LmGan",
     "sdg_gan": "trainables.generators.sdg_gan:SdgGan",
+    "stylegan2": "trainables.generators.stylegan2:StyleGan2",
     "vaegan_ce": "trainables.generators.vaegan_ce:VaeganCe",
     "tf_vaegan": "trainables.generators.tf_vaegan:TfVaegan",
     "fastgan": "trainables.generators.fastgan:Fastgan",
