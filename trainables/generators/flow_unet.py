@@ -179,12 +179,17 @@ class FlowUnet(GeneratorModel):
 
         return draw, self.subject.shape
 
+    @property
+    def drawing_runs(self) -> int:
+        """Runs of the network for an image: 2 steps - 1, and twice as many under guidance."""
+        guided = self.config.cfg_scale != 1.0 and self.subject.num_classes > 1
+        return (2 * self.config.sample_steps - 1) * (2 if guided else 1)
+
     def drawing_costs(self) -> dict[str, float]:
-        """Measures one run of the network, and multiplies: an image takes 2 steps - 1 runs, twice as many under guidance."""
+        """Measures one run of the network."""
 
         def run(noise: Tensor) -> Tensor:
-            return self.field(noise, self.path.grid(2)[1], torch.zeros(len(noise), dtype=torch.int64, device=noise.device), self.config.cfg_scale)
+            return self.field(noise, self.path.grid(2)[1], torch.zeros(len(noise), dtype=torch.int64, device=noise.device), 1.0)
 
-        runs, device = 2 * self.config.sample_steps - 1, str(self.device)
         costs = {"generator_gmadds": multiply_adds_g, "generator_ms_per_image": ms_per_image}
-        return {name: runs * measure(run, self.subject.shape, device) for name, measure in costs.items()}
+        return {name: measure(run, self.subject.shape, str(self.device)) for name, measure in costs.items()}

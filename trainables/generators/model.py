@@ -275,8 +275,13 @@ class GeneratorModel(ABC):
         parameters = [*self.generator.parameters(), *self.critic.parameters(), *self.ema.parameters()]
         return bool(torch.stack([parameter.detach().isfinite().all() for parameter in parameters]).all())
 
+    @property
+    def drawing_runs(self) -> int:
+        """How often drawing an item runs what `drawing_costs` measures, where `sampling_settings` decide it."""
+        return 1
+
     def drawing_costs(self) -> dict[str, float]:
-        """Measures what drawing one item costs: multiply-adds in thousands of millions, and milliseconds."""
+        """Measures what drawing one item costs in each of `drawing_runs`: multiply-adds in thousands of millions, and milliseconds."""
         device = str(self.device)
         return {"generator_gmadds": multiply_adds_g(*self.probe(), device), "generator_ms_per_image": ms_per_image(*self.probe(), device)}
 

@@ -40,11 +40,14 @@ class MarkEntry:
     """What training from the mark before it took, here or by whoever made it first."""
     peak_memory_gib: float | None
     """Highest use of memory while it was made."""
+    drawing_runs: int
+    """As the model says it, under this trial's `sampling_settings`; whoever trained it may have had others."""
 
     @property
     def costs(self) -> dict[str, float]:
         """Costs by their score names, as they were measured by whoever trained it; `generator_s` counts from the first step, over all marks."""
-        return dict(self.entry.info["costs"])
+        drawn = {name: self.drawing_runs * self.entry.info["costs"][name] for name in ("generator_gmadds", "generator_ms_per_image")}
+        return {**self.entry.info["costs"], **drawn}
 
 
 def resolve(part: GeneratorPart) -> tuple[type[GeneratorModel], Any]:
@@ -168,7 +171,7 @@ def train_to_mark(
     stage, stop_step = f"generator/{key}", steps_for(model, part.kimg)
     mark = f"{stop_step:08d}"
     if (entry := store.lookup(stage, mark)) is not None:
-        return _mark(entry, reused=True)
+        return _mark(entry, model, reused=True)
     scratch = f"generator-{key}-{mark}"
     restored = _restore(model, store, stage, mark, scratch)
     memory = PeakMemory(device)
@@ -217,7 +220,7 @@ def train_to_mark(
     files = {"ema.safetensors": state_to_bytes(model.sampler_state()), "state.safetensors": state_to_bytes(model.state())}
     entry = store.publish(stage, mark, files, json.loads(json.dumps(info)))
     store.drop_scratch(scratch)
-    return _mark(entry, reused=False)
+    return _mark(entry, model, reused=False)
 
 
 def load_sampler(entry: Entry, *, settings: Mapping[str, Any] | None = None, device: str = "cpu") -> GeneratorModel:
@@ -274,8 +277,13 @@ def _restore(model: GeneratorModel, store: Store, stage: str, mark: str, scratch
     return Restored(step=step, seconds=0.0, seconds_before=seconds_before)
 
 
-def _mark(entry: Entry, *, reused: bool) -> MarkEntry:
+def _mark(entry: Entry, model: GeneratorModel, *, reused: bool) -> MarkEntry:
     generator = entry.stage.removeprefix("generator/")
     return MarkEntry(
-        key=f"{generator}/{entry.key}", entry=entry, reused=reused, seconds=entry.info["seconds"], peak_memory_gib=entry.info["peak_memory_gib"]
+        key=f"{generator}/{entry.key}",
+        entry=entry,
+        reused=reused,
+        seconds=entry.info["seconds"],
+        peak_memory_gib=entry.info["peak_memory_gib"],
+        drawing_runs=model.drawing_runs,
     )
