@@ -114,6 +114,8 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
             attributes=_attributes(study, counts),
         )
     )
+    # What an objective may be depends on the extractor, which `auto` has only now.
+    validate(resolved, counts)
     environment = {**_facts(resolved, place, command), **_data_facts(resolved, pack, store, ledger)}
     ledger.keep(lambda: write_json(study.run_folder / "environment.json", environment))
     # Last, because it is what makes a run one that was begun.

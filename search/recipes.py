@@ -15,6 +15,7 @@ from trainables.generators import GENERATORS
 from trainables.inspectors import INSPECTORS
 from trainables.recipe import Amount, ConditioningPart, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.registry import pick
+from trainables.scores.names import MMD, full_name, image_score_names
 from trainables.settings import from_plain
 
 BASELINES: dict[str, dict[str, str]] = {
@@ -136,7 +137,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
     from trainables.generators.check import Given
     from trainables.generators.check import problems as generator_problems
 
-    found = data_problems(study.data)
+    found = data_problems(study.data) + objective_problems(study)
     counts = {cls: count["train"] for cls, count in split_counts.items() if cls != DEFECT_FREE} if split_counts is not None else None
     found += attribute_problems(study, list(counts) if counts is not None else None)
     given = Given(
@@ -192,6 +193,24 @@ def attribute_problems(study: Study, classes: Sequence[str] | None) -> list[tupl
     except SettingsError as error:
         return [("data.attributes", line.removeprefix("data.attributes: ")) for line in str(error).splitlines()]
     return [] if table is None or classes is None else [("data.attributes", text) for text in missing_classes(table, classes)]
+
+
+def objective_problems(study: Study) -> list[tuple[str, str]]:
+    """Says which objectives a family of the study can give no number for, once the extractor is known: (dotted name, text)."""
+    makes = {family: pick(GENERATORS, family, "generator family").makes for family in study.families if family in GENERATORS}
+    of_features = [family for family, kind in makes.items() if kind == "features"]
+    of_images = [family for family in makes if family not in of_features]
+    extractor = study.resolved.extractor if study.resolved is not None else study.scores.extractor
+    found = []
+    for item in study.objectives:
+        base = item.score.partition(".")[0]
+        if base == f"val_{MMD}" and of_images:
+            text = f"{base}: {', '.join(of_images)} makes images, and only features are measured so"
+            found.append(("objectives", f"{text}; take val_kid, or leave it out of space.generator.family"))
+        elif extractor in ("inception", "random") and of_features and full_name(base, extractor).removeprefix("val_") in image_score_names(extractor):
+            text = f"{base}: {', '.join(of_features)} makes features of the inspector, which {extractor} cannot look at"
+            found.append(("objectives", f"{text}; set scores.extractor: inspector, or leave it out of space.generator.family"))
+    return found
 
 
 def validate(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None = None) -> None:

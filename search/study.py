@@ -15,7 +15,7 @@ from spaces.domains import Choice, nearest
 from spaces.space import Space
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
-from trainables.scores.names import EXTRACTORS, PER_CLASS, Direction, full_name, image_score_names, score_names
+from trainables.scores.names import EXTRACTORS, MMD, PER_CLASS, Direction, full_name, image_score_names, score_names
 from trainables.settings import to_plain
 
 
@@ -226,7 +226,7 @@ def objective_problem(score: str, direction: str | None, extractors: Sequence[st
     for extractor in extractors:
         known |= score_names(extractor, classes=("*",))
     known |= {name.removesuffix(".*"): way for name, way in known.items() if name.endswith(".*")} if dot else {}
-    if dot and base not in {f"val_{name}" for name in (*PER_CLASS, "kid", "frechet", *(n for e in extractors for n in image_score_names(e)))}:
+    if dot and base not in {f"val_{name}" for name in (*PER_CLASS, MMD, "kid", "frechet", *(n for e in extractors for n in image_score_names(e)))}:
         return f"{score}: {base} is not measured class by class"
     if base not in known:
         measured = [f"val_{name}" for extractor in EXTRACTORS for name in image_score_names(extractor)]

@@ -13,6 +13,8 @@ import torch
 
 from trainables.datasets.packs import open_pack
 from trainables.datasets.splits import split
+from trainables.feature_unit import run_feature_unit
+from trainables.generators.stage import makes_features
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe
 from trainables.store import Store
@@ -36,9 +38,10 @@ def run_trial(recipe: Recipe, store: Store, *, device: str = "cpu", threads: int
     yield Progress(stage="data")
     pack = open_pack(recipe.data, recipe.fingerprint, store)
     bench = Bench(recipe=recipe, store=store, device=device, pack=pack, parts=split(pack, recipe.data))
+    run = run_feature_unit if makes_features(recipe.generator) else run_unit
     results = []
     for position, unit in enumerate(recipe.units):
-        results.append((yield from _at_unit(run_unit(bench, position, unit), position)))
+        results.append((yield from _at_unit(run(bench, position, unit), position)))
     yield _summary(bench, results)
 
 

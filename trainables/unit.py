@@ -1,4 +1,7 @@
-"""One unit of a trial, a replicate with its own seeds: generator, pool, inspector, scores. Called by `trial`, which says what a trial is."""
+"""One unit of a trial, a replicate with its own seeds: generator, pool, inspector, scores. Called by `trial`, which says what a trial is.
+
+Families that make features have a unit of their own, `feature_unit`, made of the same steps.
+"""
 
 import statistics
 from collections.abc import Callable, Generator, Mapping
@@ -16,6 +19,7 @@ from trainables.datasets.packs import Pack
 from trainables.datasets.splits import Indices, Split
 from trainables.generators.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
 from trainables.generators.subject import TrainingData
+from trainables.inspectors.head import predict_features
 from trainables.inspectors.stage import Inspected, inspect, judge, load_inspector, read_predictions
 from trainables.inspectors.training import LabelledImages, predict
 from trainables.particulars import particulars
@@ -74,9 +78,9 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
     synthetic, inputs = None, [bench.parts.key]
     if recipe.generator is not None and recipe.synthesis is not None:
         reference = yield from _reference(bench, position, real, validation, result)
-        told = yield from _conditioned(bench, position, unit, real, reference, result)
-        sources = yield from _generators(bench, position, unit, real, told, result)
-        chosen = yield from _pool(bench, position, unit, real, sources, reference, result)
+        told = yield from condition(bench, position, unit, real, reference, result)
+        sources = yield from train_generators(bench, position, unit, real.images, real.labels, told, [*inputs, *told.inputs], result)
+        chosen = yield from draw_pool(bench, position, unit, real, sources, reference, result)
         yield Progress(stage="scores")
         extractor = make_extractor(recipe.scores, device=bench.device, inspector=reference.entry if reference is not None else None)
         _score_images(bench, chosen, extractor, result)
@@ -86,13 +90,18 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
             synthetic = _labelled(chosen)
             inputs += [f"{images.scored_key}:{len(images.training)}" for images in chosen.values()]
     seed = child_seed(recipe.seed, "inspector", unit.inspector)
-    trained = yield from _inspect(bench, position, recipe.inspector, real, synthetic, validation, inputs, seed, result)
+    trained = yield from train_inspector(bench, position, recipe.inspector, real, synthetic, validation, inputs, seed, result)
     result.values |= trained.costs
     _score_predictions(bench, trained, result)
+    sum_costs(result)
+    return result
+
+
+def sum_costs(result: UnitResult) -> None:
+    """Sums what all stages took."""
     # A mark's own seconds begin at the mark before it; the cost of a generator begins at its first step, however it was reached.
     others = {use.key: use.seconds for use in result.uses if use.stage != "generator"}
     result.values["trial_s"] = sum(others.values()) + (result.values.get("generator_s") or 0.0)
-    return result
 
 
 def _reference(
@@ -108,10 +117,10 @@ def _reference(
         return None
     part = recipe.scores.inspector or recipe.inspector
     seed = child_seed(recipe.seed, "inspector", 0)
-    return (yield from _inspect(bench, position, part, real, None, validation, [bench.parts.key], seed, result))
+    return (yield from train_inspector(bench, position, part, real, None, validation, [bench.parts.key], seed, result))
 
 
-def _inspect(
+def train_inspector(
     bench: Bench,
     position: int,
     part: InspectorPart,
@@ -150,7 +159,7 @@ def _inspect(
     return found
 
 
-def _conditioned(
+def condition(
     bench: Bench, position: int, unit: Unit, real: LabelledImages, reference: Inspected | None, result: UnitResult
 ) -> Generator[Progress, None, Conditioned]:
     """Makes or finds the vectors that a model of several classes is told them by, out of attributes and the training split alone."""
@@ -176,23 +185,41 @@ def _conditioned(
     return made
 
 
-def _generators(
-    bench: Bench, position: int, unit: Unit, real: LabelledImages, told: Conditioned, result: UnitResult
+def train_generators(
+    bench: Bench,
+    position: int,
+    unit: Unit,
+    items: torch.Tensor,
+    labels: torch.Tensor,
+    told: Conditioned,
+    inputs: list[str],
+    result: UnitResult,
 ) -> Generator[Progress, None, dict[str, Source]]:
-    """Trains or finds the generator, or one for each class, up to the mark; gives where each class's images come from."""
+    """Trains or finds the generator, or one for each class, up to the mark; gives where each class's items come from.
+
+    Args:
+        bench: what all units share.
+        position: of the unit, for records.
+        unit: whose seeds count.
+        items: the real training split: images, or features.
+        labels: the class of each, among all classes.
+        told: what stands for each class.
+        inputs: keys of what items and class vectors came from.
+        result: stages and costs are noted here.
+    """
     recipe = bench.recipe
     assert recipe.generator is not None
     family, config = resolve(recipe.generator)
-    inputs, scene, scene_key = [bench.parts.key, *told.inputs], None, ""
+    scene, scene_key = None, ""
     if family.needs_backgrounds or (family.uses_backgrounds and recipe.data.backgrounds != "none"):
         found = find_backgrounds(bench.pack, bench.parts, recipe.data, bench.store)
         scene, scene_key = torch.from_numpy(np.array(found.images)), found.key
-        inputs.append(found.key)
-    rows = torch.isin(real.labels, torch.tensor(list(bench.defects)))
+        inputs = [*inputs, found.key]
+    rows = torch.isin(labels, torch.tensor(list(bench.defects)))
     masks = bench.masks(bench.parts.train[rows.numpy()]) if family.makes == "images and masks" else None
     data = TrainingData(
-        items=real.images[rows],
-        labels=real.labels[rows],
+        items=items[rows],
+        labels=labels[rows],
         masks=masks,
         backgrounds=scene,
         num_classes=len(bench.defects),
@@ -278,7 +305,7 @@ def _generator_costs(costs: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(rule([cost[name] for cost in costs])) for name, rule in rules.items()}
 
 
-def _pool(
+def draw_pool(
     bench: Bench, position: int, unit: Unit, real: LabelledImages, sources: dict[str, Source], reference: Inspected | None, result: UnitResult
 ) -> Generator[Progress, None, dict[str, Chosen]]:
     """Draws and filters the synthetic images of each defect class."""
@@ -292,8 +319,8 @@ def _pool(
     judged = None
     if sorts or part.filter == "confidence":
         assert reference is not None
-        trained = load_inspector(reference.entry, bench.device)
-        judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=lambda images: predict(trained, images))
+        trained, ask = load_inspector(reference.entry, bench.device), predict_features if family.makes == "features" else predict
+        judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=lambda items: ask(trained, items))
     seed = child_seed(recipe.seed, "pool", unit.generator)
     chosen: dict[str, Chosen] = {}
     for label, cls in bench.defects.items():
@@ -348,7 +375,7 @@ def _score_images(bench: Bench, chosen: dict[str, Chosen], extractor: Extractor,
         for cls, images in chosen.items()
         if len(images.scored)
     }
-    for name, rows in _readable(bench).items():
+    for name, rows in readable(bench).items():
         by_class, _ = _real_features(bench, extractor, name, rows)
         synthetic = {cls: features.values for cls, features in drawn.items()}
         result.values |= image_distances({cls: part.features for cls, part in by_class.items()}, synthetic, extractor=extractor.name, split=name)
@@ -380,7 +407,7 @@ def _note_particulars(bench: Bench, sources: dict[str, Source], real: LabelledIm
     result.files |= found.files
 
 
-def _readable(bench: Bench) -> dict[str, Indices]:
+def readable(bench: Bench) -> dict[str, Indices]:
     """Gives the splits that scores may be taken on: validation, and test only where the recipe says so."""
     return {"val": bench.parts.val} | ({"test": bench.parts.test} if bench.recipe.judge else {})
 

@@ -1,6 +1,7 @@
 """Recipes: every setting of a point lands in its part; baselines, paper settings and the user's own points."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -100,3 +101,25 @@ def test_a_mark_beyond_a_schedule_is_refused() -> None:
     found = problems(study("space.generator.pe_gan.lr_decay=linear", "search.marks=[2, 1000]"))
     assert [name for name, _ in found] == ["search.marks"]
     assert "1000 kimg lies beyond the learning rate's horizon: generator.pe_gan's schedule may end at" in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("objective", "extractor", "family", "says"),
+    [
+        ("val_kid", "inspector", "smote", None),
+        ("val_kid", "random", "smote", "smote makes features of the inspector, which random cannot look at"),
+        ("val_coverage_random", "random", "tf_vaegan", "tf_vaegan makes features"),
+        ("val_frechet", "random", "dcgan", None),
+        ("val_mmd_inspector", "random", "smote", None),
+        ("val_mmd_inspector", "inspector", "dcgan", "dcgan makes images, and only features are measured so"),
+        ("val_macro_f1", "random", "smote", None),
+    ],
+)
+def test_an_objective_that_a_family_cannot_give_is_refused(objective: str, extractor: str, family: str, says: str | None) -> None:
+    asked = parse_study(
+        "study: s\n", "s.yaml", [f"space.generator.family=[{family}]", f"objectives={{{objective}: null}}", f"scores.extractor={extractor}"]
+    )
+    for checked in (asked, asked.resolve(replace(RESOLVED, extractor=extractor))):  # type: ignore[arg-type]
+        found = [text for name, text in problems(checked) if name == "objectives"]
+        assert len(found) == (says is not None)
+        assert says is None or says in found[0]

@@ -81,6 +81,15 @@ def _family(part: GeneratorPart) -> tuple[type[GeneratorModel], Any]:
     return family, config
 
 
+def makes_features(part: GeneratorPart | None) -> bool:
+    """Says whether a generator makes features rather than images.
+
+    Raises:
+        SettingsError: no such family.
+    """
+    return part is not None and pick(GENERATORS, part.family, "generator family").makes == "features"
+
+
 def told_by(part: GeneratorPart) -> ConditioningPart:
     """Says how a generator is told the class: as its part says, else as its family does; by one-hot vectors wherever that has no meaning.
 

@@ -44,6 +44,11 @@ CLASSIFICATION: dict[str, Direction] = {"accuracy": "maximize", "macro_f1": "max
 PER_CLASS: dict[str, Direction] = {"recall": "maximize"}
 
 
+MMD = "mmd_inspector"
+"""Kernel distance between synthetic and real features in the features of the trial's own inspector, where the generator makes those: the number that
+KID is of images. Not of the study's extractor, whatever that is."""
+
+
 def distance_names(extractor: str) -> tuple[str, str]:
     """Gives the names of KID and Frechet distance with an extractor's features; only the standard Inception features may be called FID.
 
@@ -83,6 +88,7 @@ def score_names(extractor: str, *, classes: Iterable[str] = (), split: str = "va
     """
     images = image_score_names(extractor)
     names: dict[str, Direction] = {f"{split}_{base}": direction for base, direction in CLASSIFICATION.items()}
+    images = {**images, MMD: "minimize"}
     names |= {f"{split}_{base}": direction for base, direction in images.items()}
     for cls in classes:
         names |= {f"{split}_{base}.{cls}": direction for base, direction in (PER_CLASS | images).items()}

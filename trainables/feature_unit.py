@@ -1,0 +1,114 @@
+"""One unit of a trial whose generator makes features: it works in front of the last layer of the trial's own inspector, and retrains that layer.
+
+inspector on real images -> its features -> generator -> synthetic features -> the inspector's head, learned anew -> scores
+
+The inspector is the one that the real-only baseline trains with the same seed, so that both are compared with nothing else changed. There are no
+pictures to show, and synthetic features are compared with real ones in no other inspector's space. Called by `trial`.
+"""
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import torch
+
+from trainables.generators.stage import resolve
+from trainables.inspectors.head import LabelledFeatures, judge_head, retrain_head
+from trainables.inspectors.stage import Inspected, read_predictions
+from trainables.progress import Progress, StageUse
+from trainables.recipe import Unit
+from trainables.scores.classification import classification_scores
+from trainables.scores.distances import image_distances
+from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
+from trainables.scores.names import MMD, distance_names
+from trainables.seeds import child_seed
+from trainables.synthesis import Chosen
+from trainables.unit import Bench, UnitResult, condition, draw_pool, readable, sum_costs, train_generators, train_inspector
+
+
+def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
+    """Runs one replicate: inspector, generator, pool, head, scores."""
+    recipe, result = bench.recipe, UnitResult()
+    assert recipe.generator is not None
+    real, validation = bench.images(bench.parts.train), bench.images(bench.parts.val)
+    seed, split = child_seed(recipe.seed, "inspector", unit.inspector), [bench.parts.key]
+    own = yield from train_inspector(bench, position, recipe.inspector, real, None, validation, split, seed, result)
+    extractor = make_extractor(replace(recipe.scores, extractor="inspector"), device=bench.device, inspector=own.entry)
+    features = stored_features(extractor, real.images, name="train", inputs=split, store=bench.store)
+    told = yield from condition(bench, position, unit, real, own, result)
+    inputs = [features.key, *told.inputs]
+    sources = yield from train_generators(bench, position, unit, features.values, real.labels, told, inputs, result)
+    chosen = yield from draw_pool(bench, position, unit, real, sources, own, result)
+    yield Progress(stage="scores")
+    _score_features(bench, chosen, extractor, result)
+    shown = LabelledFeatures(features=features.values, labels=real.labels)
+    yield from _retrain(bench, position, shown, features, chosen, extractor, own, seed, result)
+    sum_costs(result)
+    return result
+
+
+def _retrain(
+    bench: Bench,
+    position: int,
+    real: LabelledFeatures,
+    features: Features,
+    chosen: dict[str, Chosen],
+    extractor: Extractor,
+    own: Inspected,
+    seed: int,
+    result: UnitResult,
+) -> Generator[Progress, None, None]:
+    """Learns the inspector's head on real and synthetic features, and scores what it says to every split that may be read."""
+    recipe, synthetic, inputs = bench.recipe, None, [features.key]
+    assert recipe.generator is not None
+    config = resolve(recipe.generator)[1]
+    if any(len(items.training) for items in chosen.values()):
+        # Defect classes come first, so that their order is their label.
+        labels = [torch.full((len(items.training),), label, dtype=torch.int64) for label, items in enumerate(chosen.values())]
+        synthetic = LabelledFeatures(features=torch.cat([items.training for items in chosen.values()]), labels=torch.cat(labels))
+        inputs += [f"{items.scored_key}:{len(items.training)}" for items in chosen.values()]
+    head = yield from retrain_head(
+        lr=config.classifier_lr,
+        epochs=config.classifier_epochs,
+        real=real,
+        synthetic=synthetic,
+        validation=_labelled(bench, extractor, "val"),
+        inputs=inputs,
+        num_classes=len(bench.pack.classes),
+        seed=child_seed(seed, "head"),
+        store=bench.store,
+    )
+    result.uses.append(StageUse(unit=position, stage="head", key=head.key, reused=head.reused, seconds=head.seconds, device="cpu"))
+    result.values |= {**own.costs, "inspector_s": own.costs["inspector_s"] + head.seconds}
+    entries = {"val": head.entry}
+    if recipe.judge:
+        entries["test"] = judge_head(head.entry, test=_labelled(bench, extractor, "test"), inputs=[bench.parts.key], store=bench.store).entry
+    for name, entry in entries.items():
+        said = read_predictions(entry)
+        values, result.confusion[name] = classification_scores(said.logits, said.labels, bench.pack.classes, split=name)
+        result.values |= values
+
+
+def _labelled(bench: Bench, extractor: Extractor, name: str) -> LabelledFeatures:
+    """Takes the features of a split's real images."""
+    images = bench.images(readable(bench)[name])
+    found = stored_features(extractor, images.images, name=name, inputs=[bench.parts.key], store=bench.store)
+    return LabelledFeatures(features=found.values, labels=images.labels)
+
+
+def _score_features(bench: Bench, chosen: dict[str, Chosen], extractor: Extractor, result: UnitResult) -> None:
+    """Measures synthetic features against real ones of every split that may be read, in the space that they were made in.
+
+    The kernel distance is always given as MMD. Under the names that images are measured by, all scores are given only where a study measures its
+    images in an inspector's features: they are then the same numbers, taken in the features of the trial's own inspector.
+    """
+    kid, _ = distance_names("inspector")
+    synthetic = {cls: items.scored for cls, items in chosen.items() if len(items.scored)}
+    for name in readable(bench):
+        split = _labelled(bench, extractor, name)
+        real = {cls: split.features[split.labels == label] for label, cls in bench.defects.items()}
+        found = image_distances(real, synthetic, extractor="inspector", split=name)
+        opening = f"{name}_{kid}"
+        result.values |= {f"{name}_{MMD}{key.removeprefix(opening)}": value for key, value in found.items() if key.startswith(opening)}
+        if bench.recipe.scores.extractor == "inspector":
+            result.values |= found
+    result.scored_counts = {cls: len(items) for cls, items in synthetic.items()}
