@@ -35,7 +35,7 @@ STAGES = {
     "generators.stargan:StarGan.VERSION": (1, ["generators/stargan.py", *TRANSLATION], "69b85cc22c4f"),
     "generators.pe_gan:PeGan.VERSION": (3, ["generators/pe_gan.py", "generators/stargan.py", *TRANSLATION], "f49233559368"),
     "generators.stylegan2:StyleGan2.VERSION": (1, ["generators/stylegan2.py", "generators/style_networks.py", "generators/ada.py"], "56e2d6063f96"),
-    "generators.defect_residual:DefectResidual.VERSION": (1, RESIDUAL, "292b9d2548c7"),
+    "generators.defect_residual:DefectResidual.VERSION": (1, RESIDUAL, "054195d7de2e"),
     "generators.cutpaste:CutPaste.VERSION": (1, ["generators/cutpaste.py", "generators/pasting.py"], "752186099e41"),
     "generators.perlin:Perlin.VERSION": (1, ["generators/perlin.py", "generators/pasting.py"], "55074cb1cd89"),
     "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "dbe0fd72b641"),

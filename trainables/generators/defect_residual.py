@@ -24,6 +24,9 @@ from trainables.generators.residual_networks import GROUP, PairCritic, ResidualG
 from trainables.generators.subject import Batch, Drawn
 from trainables.seeds import child_seed
 
+LEAST_SHARE = 0.1
+"""Part of the free area that a mask must cover where nobody knows the real one: an image of a defect shows one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DefectResidualConfig:
@@ -57,7 +60,7 @@ class DefectResidualConfig:
     n_critic: int = 1
     """Critic steps for each generator step."""
     mask_l1: float = 0.1
-    """Weight of the mask's area beyond `mask_area`, as a multiple of it; only for images whose real mask nobody knows."""
+    """Weight of the mask's area beyond `mask_area`, and of what it lacks to a tenth of it; only for images whose real mask nobody knows."""
     mask_area: float = 0.1
     """Share of the picture that such a mask may cover freely."""
     mask_smooth: float = 0.1
@@ -171,9 +174,12 @@ class DefectResidual(AdversarialModel):
         return {f"{name}_background": value for name, value in told.items()}
 
     def _prior(self, mask: Tensor, known: Tensor) -> Tensor:
-        """Says what a mask costs that is compared with no real one: its area beyond the free share, and its edges."""
-        area = functional.relu(mask.mean(dim=(1, 2, 3)) / self.config.mask_area - 1.0)
-        edges = (mask.diff(dim=2).abs().mean(dim=(1, 2, 3)) + mask.diff(dim=3).abs().mean(dim=(1, 2, 3))) / 2
+        """Says what a mask costs that is compared with no real one: an area beyond the free share or of next to nothing, and its edges."""
+        # What counts is where the image is changed, however little: else the mask would be faint and everywhere.
+        changed = mask + ((mask > 0).float() - mask).detach()
+        share = changed.mean(dim=(1, 2, 3)) / self.config.mask_area
+        area = functional.relu(share - 1.0) + functional.relu(1.0 - share / LEAST_SHARE)
+        edges = (changed.diff(dim=2).abs().mean(dim=(1, 2, 3)) + changed.diff(dim=3).abs().mean(dim=(1, 2, 3))) / 2
         costs = self.config.mask_l1 * area + self.config.mask_smooth * edges
         return (costs * (1.0 - known.flatten())).mean()
 

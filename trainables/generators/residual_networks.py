@@ -118,17 +118,25 @@ class ResidualGenerator(nn.Module):
         vector, noise = self._parts(z[:, : self.latent_dim + self.size_px**2])
         style = torch.cat([vector, self.code(labels) * self.latent_dim**0.5], dim=1)
         out = self.defect(style, noise, self.encoder(scenes))
-        mask = soft_mask(out[:, :1])
-        return (scenes + mask * 2.0 * torch.tanh(out[:, 1:])).clamp(-1.0, 1.0), mask
+        mask, change = masked(out[:, :1], 2.0 * torch.tanh(out[:, 1:]))
+        return (scenes + change).clamp(-1.0, 1.0), mask
 
 
-def soft_mask(logits: Tensor) -> Tensor:
-    """Turns logits into a mask of [0, 1) that is exactly 0 for every logit up to 0: relu(tanh(logits)).
+def masked(logits: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """Puts a residual under the mask relu(tanh(logits)), which is exactly 0 for every logit up to 0.
 
-    Its gradient is that of a sigmoid, so that a pixel outside of the mask can still come in.
+    Gradients are those of sigmoid(2 logits) in its place: a pixel outside of the mask can still come in, and the residual there learns what it
+    would be good for. Without that, a mask that has once become empty stays so.
+
+    Args:
+        logits: (B, 1, H, W).
+        residual: (B, C, H, W).
+
+    Returns:
+        The mask (B, 1, H, W) in [0, 1), and mask x residual (B, C, H, W).
     """
-    smooth = torch.sigmoid(2.0 * logits)
-    return smooth + (functional.relu(torch.tanh(logits)) - smooth).detach()
+    smooth, mask = torch.sigmoid(2.0 * logits), functional.relu(torch.tanh(logits))
+    return smooth + (mask - smooth).detach(), smooth * residual + (mask * residual - smooth * residual).detach()
 
 
 class PairCritic(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from trainables.errors import SettingsError
 from trainables.generators.defect_residual import DefectResidual, DefectResidualConfig
 from trainables.generators.loop import train
-from trainables.generators.residual_networks import pooled_noise, soft_mask
+from trainables.generators.residual_networks import masked, pooled_noise
 from trainables.generators.subject import Batch, Subject, TrainingData
 
 SMALL: dict[str, Any] = {"width": 8, "latent_dim": 8, "batch": 8, "gp_interval": 1}
@@ -51,12 +51,16 @@ def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> se
 
 def test_a_mask_is_zero_up_to_zero_and_gradients_pass_everywhere() -> None:
     logits = torch.linspace(-4, 4, 81).requires_grad_(True)
-    mask = soft_mask(logits)
-    mask.sum().backward()
-    assert torch.equal(mask.detach()[:41], torch.zeros(41))
+    residual = torch.full((81,), 0.5).requires_grad_(True)
+    mask, change = masked(logits, residual)
+    assert torch.equal(mask.detach()[:41], torch.zeros(41)) and torch.equal(change.detach()[:41], torch.zeros(41))
     assert torch.allclose(mask.detach()[41:], torch.tanh(logits.detach()[41:]), atol=1e-6)
+    assert torch.allclose(change.detach(), 0.5 * mask.detach(), atol=1e-6)
     smooth = torch.sigmoid(2 * logits.detach())
-    assert logits.grad is not None and torch.allclose(logits.grad, 2 * smooth * (1 - smooth)) and (logits.grad > 0).all()
+    (by_mask,) = torch.autograd.grad(mask.sum(), logits, retain_graph=True)
+    assert torch.allclose(by_mask, 2 * smooth * (1 - smooth)) and (by_mask > 0).all()
+    by_logits, by_residual = torch.autograd.grad(change.sum(), (logits, residual))
+    assert torch.allclose(by_logits, 0.5 * by_mask) and torch.allclose(by_residual, smooth) and (by_residual > 0).all()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -139,7 +143,7 @@ def test_the_critic_compares_masks_only_where_the_real_one_is_known(monkeypatch:
     assert fake[:2, 1:].any() and not fake[2:, 1:].any()
 
 
-def test_an_unknown_mask_costs_its_excess_area_and_its_edges() -> None:
+def test_an_unknown_mask_costs_what_its_area_is_off_by_and_its_edges() -> None:
     made = model(mask_l1=2.0, mask_area=0.125, mask_smooth=3.0)
     mask = torch.zeros(2, 1, 32, 32)
     mask[:, :, :8] = 1.0  # a quarter of the picture: twice the free share, with one edge of 32 pixels
@@ -147,7 +151,10 @@ def test_an_unknown_mask_costs_its_excess_area_and_its_edges() -> None:
     edges = 32 / (31 * 32) / 2
     assert float(made._prior(mask, unknown)) == pytest.approx(2.0 * 1.0 + 3.0 * edges)
     assert float(made._prior(mask, known)) == 0.0
-    assert float(made._prior(mask * 0.25, unknown)) == pytest.approx(3.0 * edges / 4), "less than the free share costs nothing"
+    assert float(made._prior(mask * 0.25, unknown)) == float(made._prior(mask, unknown)), "a faint mask changes the image as well"
+    mask[:, :, 3:] = 0.0
+    assert float(made._prior(mask, unknown)) == pytest.approx(3.0 * edges), "less than the free share costs nothing"
+    assert float(made._prior(mask * 0.0, unknown)) == pytest.approx(2.0), "but no area at all does"
 
 
 def test_image_and_mask_are_moved_and_cut_alike_and_colours_are_the_image_s() -> None:
