@@ -31,6 +31,7 @@ data:
   # Turned, mirrored and near copies of a picture never straddle training, validation and test. `paper` takes a published split as it is.
   protocol: {protocol}
   defect_free: {defect_free}        # class: defect-free images are a class for the inspector; background: only material for pe_gan
+  # attributes: classes.csv         # numbers that describe each class, by which generators can then be told it, as they are or as a VAE learns them
   # Where pe_gan, which turns defect-free images into defects, takes them from: folder, crops (mined from training images), none.
   backgrounds: {backgrounds}
 {boxes}
