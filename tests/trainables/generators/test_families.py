@@ -223,6 +223,24 @@ def test_a_model_of_one_class_needs_no_labels(family: str) -> None:
     assert family not in TOLD or model.parameters_m() < small(family).parameters_m()
 
 
+@pytest.mark.parametrize("family", [name for name in TOLD if resolve(GENERATORS[name]).takes_vectors])
+def test_a_class_may_be_told_by_any_vector(family: str) -> None:
+    vectors = torch.rand(CLASSES, 5, generator=torch.Generator().manual_seed(2))
+    part = GeneratorPart(family=family, settings=SMALL.get(family, {}), kimg=1.0)
+
+    def told_by(told: Tensor) -> GeneratorModel:
+        return build(part, Subject(shape=shape(family), num_classes=CLASSES, class_vectors=told), seed=5)
+
+    model, other, loaded = told_by(vectors), told_by(vectors.flip(0)), told_by(torch.ones(CLASSES, 5))
+    for trained in (model, other):
+        assert all(map(math.isfinite, run(trained, images(), 0, 2 * trained.steps_per_period).values()))
+    assert not torch.equal(draw(model), draw(model, label=1))
+    assert not torch.equal(draw(model), draw(other)), "the vectors reach the networks"
+    # Their values are in the state, so that a mark alone draws what the model draws.
+    loaded.load_sampler(state_from_bytes(state_to_bytes(model.sampler_state())))
+    assert torch.equal(draw(model, label=2), draw(loaded, label=2))
+
+
 @pytest.mark.parametrize("family", LEARNING)
 def test_a_number_that_is_not_finite_ends_the_training_by_name(family: str) -> None:
     model = small(family)
