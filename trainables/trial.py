@@ -82,6 +82,8 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
+    if makes_features(recipe.generator):
+        conditions["synthetic"] = "features of the trial's own inspector"
     if recipe.judge:
         conditions["test_images"] = sum(count["test"] for count in counts.values())
     if recipe.scores.weights_hash is not None:

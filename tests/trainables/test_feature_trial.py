@@ -56,6 +56,7 @@ def test_a_trial_ends_with_scores_without_pictures_and_a_second_run_finds_everyt
     assert not any(use.reused for use in first.stages) and all(use.reused for use in again.stages)
     assert [use.stage for use in first.stages] == ["inspector", "generator", *["pool"] * 6, "head"]
     assert first.samples is None
+    assert first.conditions["synthetic"] == "features of the trial's own inspector"
     assert first.conditions["synthetic_images"] == 36 and first.conditions["scored_synthetic_images"] == 6 * 256
     values = first.values
     assert 0.0 <= values["val_accuracy"] <= 1.0 and values["acceptance_rate"] == 1.0  # type: ignore[operator]
