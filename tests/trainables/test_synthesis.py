@@ -99,3 +99,41 @@ def test_a_filter_that_refuses_everything_ends_the_trial_as_collapsed(tmp_path: 
     with pytest.raises(TrialFailure, match="only 0 of 1024 synthetic images") as caught:
         run(Store(tmp_path), Noise(), 10, lambda block: torch.zeros(BLOCK, dtype=torch.bool))
     assert caught.value.name == "collapsed"
+
+
+def sorted_run(store: Store, noise: Noise, cls: str, count: int, uses: list[StageUse], share: float = 0.5) -> Chosen:
+    """Takes the brighter part of shared blocks for `bright`, the rest for `dark`."""
+
+    def sort(block: Block) -> torch.Tensor:
+        level = block.images.float().mean(dim=(1, 2, 3))
+        is_bright = level > level.quantile(1.0 - share)
+        return is_bright if cls == "bright" else ~is_bright
+
+    source = Source(key="mark", label=0, sampler=lambda: noise, shared_by=2)
+    named = {"filter_key": cls, "seed": 1, "unit": 0, "device": "cpu", "store": store, "uses": uses}
+    work = choose(source, cls, count, SynthesisPart(), None, sort=sort, **named)  # type: ignore[arg-type]
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            chosen: Chosen = end.value
+            return chosen
+
+
+def test_classes_share_the_blocks_of_a_model_that_is_not_told_them(tmp_path: Path) -> None:
+    noise, uses, store = Noise(), list[StageUse](), Store(tmp_path)
+    bright, dark = (sorted_run(store, noise, cls, 5, uses) for cls in ("bright", "dark"))
+    assert noise.calls == 2 == len(uses), "as many blocks as there are classes, each drawn and noted once"
+    assert {use.cls for use in uses} == {None} and len({use.key for use in uses}) == 2
+    assert len(bright.scored) + len(dark.scored) == 2 * BLOCK, "each image belongs to one class"
+    assert bright.scored_key != dark.scored_key
+    assert bright.scored.float().mean() > dark.scored.float().mean()
+    assert len(bright.training) == 5 and bright.acceptance == 1.0
+    more = sorted_run(store, noise, "bright", 300, uses)
+    assert noise.calls == 3 and torch.equal(more.training[:5], bright.training) and more.scored_key == bright.scored_key
+
+
+def test_a_class_that_hardly_gets_an_image_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrialFailure, match="class bright: only 6 of 512 images of the one model of all classes are taken for it") as caught:
+        sorted_run(Store(tmp_path), Noise(), "bright", 0, [], share=0.01)
+    assert caught.value.name == "collapsed"

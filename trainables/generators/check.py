@@ -61,16 +61,6 @@ def problems(part: GeneratorPart, given: Given) -> list[Problem]:
     return [*found, *_of_conditioning(part, family, given), *_of_counts(part, family, config, given)]
 
 
-def refuse(part: GeneratorPart, given: Given) -> None:
-    """Refuses a generator that cannot be trained.
-
-    Raises:
-        SettingsError: every problem.
-    """
-    if found := problems(part, given):
-        raise SettingsError("\n".join(f"{name}: {text}" for name, text in found))
-
-
 def _of_family(part: GeneratorPart, family: type[GeneratorModel], given: Given) -> list[Problem]:
     """Sizes and backgrounds, whatever the settings."""
     found = []
