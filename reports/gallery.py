@@ -34,6 +34,14 @@ ORIGINS = {
 """Where backgrounds can come from, in words."""
 
 
+PARTICULAR = {
+    "elimination": "Training defects, the same with the defects taken away, and real backgrounds",
+    "strips_z": "Along an arc from one latent z to another, a row for each class in turn",
+    "strips_w": "Along a line from one mapped latent w to another, between the same pictures",
+}
+"""What the sheets that only some families have show, by the name of their file."""
+
+
 class Tile(NamedTuple):
     """Where one picture lies in a sheet, in tiles."""
 
@@ -41,13 +49,22 @@ class Tile(NamedTuple):
     line: int
 
 
+class Column(NamedTuple):
+    """A synthetic image, and what belongs to it where the sheet has it."""
+
+    image: Tile
+    mask: Tile | None
+    """Where its defect is."""
+    nearest: Tile | None
+    """Its nearest real neighbour."""
+
+
 class ClassRows(NamedTuple):
     """The pictures of one class."""
 
     cls: str
     real: list[Tile]
-    pairs: list[tuple[Tile, Tile | None]]
-    """Each synthetic image with its nearest real neighbour, where the sheet has them."""
+    synthetic: list[Column]
 
 
 class Sheet(NamedTuple):
@@ -65,6 +82,8 @@ class Sheet(NamedTuple):
     gap: float
     """Space before each tile, in tiles."""
     rows: list[ClassRows]
+    particular: list[tuple[str, str]]
+    """Title and data URI of each sheet that only the family has."""
 
 
 class Backgrounds(NamedTuple):
@@ -151,12 +170,18 @@ def _sheet(run: Run, trial: Trial, origin: str) -> Sheet | None:
     rows = []
     for i, cls in enumerate(layout["classes"]):
         lines = {kind: [Tile(column, i * len(kinds) + j) for column in range(columns)] for j, kind in enumerate(kinds)}
-        nearest = lines.get("nearest", [])
-        pairs = [(tile, nearest[k] if nearest else None) for k, tile in enumerate(lines.get("synthetic", []))]
-        rows.append(ClassRows(cls, lines.get("real", []), pairs))
+        nothing = [None] * columns
+        made = zip(lines.get("synthetic", []), lines.get("mask", nothing), lines.get("nearest", nothing), strict=False)
+        rows.append(ClassRows(cls, lines.get("real", []), [Column(*tiles) for tiles in made]))
     score = trial.score(headline_score(run.objectives))
     gap = int(layout.get("gap_px", 0)) / int(layout["tile_px"])
-    return Sheet(trial.number, trial.title(), score, origin, _uri(path.read_bytes()), columns, len(kinds) * len(rows), gap, rows)
+    return Sheet(trial.number, trial.title(), score, origin, _uri(path.read_bytes()), columns, len(kinds) * len(rows), gap, rows, _particular(path))
+
+
+def _particular(samples: Path) -> list[tuple[str, str]]:
+    """Reads what lies beside the contact sheet of a trial."""
+    others = sorted(path for path in samples.parent.glob("*.webp") if path != samples)
+    return [(PARTICULAR.get(path.stem, path.stem.replace("_", " ")), _uri(path.read_bytes())) for path in others]
 
 
 def _pictures(trial: Trial) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_the_best_trials_are_shown(finished_run: Path) -> None:
     assert [row.cls for row in sheet.rows][:2] == ["crazing", "inclusion"]
     # The second class has lines 3 to 5: real, synthetic, nearest.
     assert sheet.rows[1].real[2] == gallery.Tile(2, 3)
-    assert sheet.rows[1].pairs[5] == (gallery.Tile(5, 4), gallery.Tile(5, 5))
+    assert sheet.rows[1].synthetic[5] == gallery.Column(image=gallery.Tile(5, 4), mask=None, nearest=gallery.Tile(5, 5))
 
 
 def test_trials_that_share_their_pictures_are_shown_once(finished_run: Path) -> None:
@@ -77,6 +78,26 @@ def test_a_damaged_or_missing_sheet_is_left_out(fake_run: Callable[..., Path], t
     (trial_folder(folder, 5) / "samples.webp").unlink()
     assert list(gallery.thumbnails(read_run(folder))) == [6]
     assert 5 not in [sheet.trial for sheet in gallery.sheets(read_run(folder))]
+
+
+def test_masks_stand_between_an_image_and_its_neighbour(fake_run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = fake_run(tmp_path / "run", trials=7, confirm=False)
+    file = trial_folder(folder, 4) / "record.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    record["samples"]["rows"] = ["real", "synthetic", "mask", "nearest"]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    (sheet,) = [sheet for sheet in gallery.sheets(read_run(folder)) if sheet.trial == 4]
+    assert sheet.rows[1].synthetic[2] == gallery.Column(image=gallery.Tile(2, 5), mask=gallery.Tile(2, 6), nearest=gallery.Tile(2, 7))
+
+
+def test_what_is_particular_to_a_family_is_shown_with_its_sheet(fake_run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = fake_run(tmp_path / "run", trials=7, confirm=False)
+    trial = trial_folder(folder, 4)
+    for name in ("strips_z", "own_thing"):
+        (trial / f"{name}.webp").write_bytes((trial / "samples.webp").read_bytes())
+    (sheet,) = [sheet for sheet in gallery.sheets(read_run(folder)) if sheet.trial == 4]
+    assert [title for title, _ in sheet.particular] == ["own thing", gallery.PARTICULAR["strips_z"]]
+    assert opened(sheet.particular[0][1]).size == opened(sheet.uri).size
 
 
 def test_backgrounds_say_where_they_come_from(finished_run: Path, tmp_path: Path) -> None:
