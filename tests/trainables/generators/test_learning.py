@@ -26,6 +26,7 @@ from trainables.generators import GENERATORS
 from trainables.generators.loop import steps_for, train
 from trainables.generators.model import GeneratorModel
 from trainables.generators.stage import build
+from trainables.generators.stage import resolve as resolve_part
 from trainables.generators.subject import TrainingData
 from trainables.recipe import GeneratorPart, ScorePart
 from trainables.registry import resolve
@@ -56,31 +57,59 @@ class Budget:
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
+PER_CLASS = {"class_mode": "per_class"}
+SHORT_AVERAGE = {"ema_halflife_kimg": 0.5}
+LAZY = {"n_critic": 2, "gp_interval": 4}
+STACK = {"width": 16, "batch": 16, "latent_dim": 64, "g_lr": 5e-4, "ema_halflife_kimg": 1.0}
+TRANSLATOR = {"base_width": 8, "n_res_blocks": 1, "lr": 3e-4, "betas": "0.5,0.9", **LAZY, **SHORT_AVERAGE}
+TWO_STAGE = {"hidden": 256, "batch": 32, "lr": 1e-3, "dec_lr": 1e-3, "critic_iter": 2, "ema_halflife_kimg": 4.0}
+
 BUDGETS: dict[str, Budget] = {
-    "dcgan": Budget(
-        kimg=5,
-        settings={"class_mode": "per_class", "width": 16, "batch": 16, "latent_dim": 64, "g_lr": 5e-4, "ema_halflife_kimg": 1.0},
+    "gan": Budget(
+        kimg=10, settings={**PER_CLASS, "optimizer": "adam", "lr": 2e-4, "batch": 16, "latent_dim": 32, "width": 128, "ema_halflife_kimg": 1.0}
     ),
-    "wgan_gp": Budget(
+    "dcgan": Budget(kimg=4, settings={**PER_CLASS, **STACK}),
+    "lsgan": Budget(kimg=10, settings={**PER_CLASS, **STACK}),
+    "wgan_gp": Budget(kimg=5, settings={**PER_CLASS, "width": 16, "batch": 16, "latent_dim": 32, "lr": 1e-3, **LAZY, **SHORT_AVERAGE}),
+    "cyclegan": Budget(kimg=2, settings={"base_width": 8, "n_res_blocks": 1, "batch": 4, "lr": 5e-4, "lambda_idt": 0.0, **SHORT_AVERAGE}),
+    "stargan": Budget(kimg=12, settings=TRANSLATOR),
+    "pe_gan": Budget(kimg=12, settings=TRANSLATOR),
+    "lm_gan": Budget(
         kimg=5,
         settings={
-            "class_mode": "per_class",
-            "width": 16,
+            **PER_CLASS,
+            "base_channels": 8,
             "batch": 16,
-            "latent_dim": 32,
+            "latent_dim": 16,
+            "mapping_depth": 2,
+            "mapping_width": 32,
+            "w_dim": "latent",
+            "mapping_lr_mult": 0.1,
+            "optimizer": "adam",
             "lr": 1e-3,
-            "n_critic": 2,
-            "gp_interval": 4,
-            "ema_halflife_kimg": 0.5,
+            **LAZY,
+            **SHORT_AVERAGE,
         },
     ),
+    "sdg_gan": Budget(
+        kimg=5, settings={**PER_CLASS, "width": 8, "batch": 16, "latent_dim": 32, "lr": 1e-3, "extra_convs": 1, **LAZY, **SHORT_AVERAGE}
+    ),
+    "stylegan2": Budget(
+        kimg=8,
+        settings={"channel_base": 1024, "max_channels": 64, "latent_dim": 32, "r1_gamma": 0.1, "aug_mode": "none", **SHORT_AVERAGE},
+    ),
+    "vaegan_ce": Budget(kimg=200, settings=TWO_STAGE),
+    "tf_vaegan": Budget(kimg=200, settings={**TWO_STAGE, "feed_lr": 1e-3}),
+    "fastgan": Budget(kimg=3, settings={**PER_CLASS, "width": 8, "latent_dim": 32, "lr": 5e-4, "diffaug": "none", **SHORT_AVERAGE}),
+    "flow_unet": Budget(kimg=12, settings={"width": 16, "batch": 16, "lr": 1e-3, "dropout": 0.0, "sample_steps": 8, **SHORT_AVERAGE}),
+    "defect_residual": Budget(kimg=12, settings={"width": 16, "batch": 16, "lr": 1e-3, "r1_gamma": 0.02, "diffaug": "none", **SHORT_AVERAGE}),
     # By default too little shows through for the class's mean to be missed.
     "perlin": Budget(kimg=1, settings={"threshold": 0.2}),
 }
 """Family -> its budget. One that is not here is trained with its defaults for `DEFAULT`."""
 DEFAULT = Budget(kimg=20)
-LIGHT = {"cutpaste", "perlin", "smote", "adasyn"}
-"""Families that take a few seconds; the others are for `make test-slow`."""
+LIGHT = {"dcgan", "cutpaste", "perlin", "smote", "adasyn"}
+"""Families that take seconds, dcgan about twenty; the others are for `make test-slow`."""
 UNABLE = {
     "adasyn": "draws most where other classes are near, by design: MMD 1.37, class means plus noise 0.15; coverage 0.64, the head's accuracy 0.82"
 }
@@ -307,6 +336,13 @@ def learn(family: str, data: TrainingData) -> Judged:
         cls: models[label if per_class else 0].sample(0 if per_class else label, DRAWN, SEED, backgrounds=data.backgrounds).items
         for label, cls in enumerate(CLASSES)
     }
+
+
+@pytest.mark.parametrize("family", GENERATORS)
+def test_every_family_takes_its_budget(family: str) -> None:
+    budget = BUDGETS.get(family, DEFAULT)
+    _, config = resolve_part(GeneratorPart(family=family, settings=dict(budget.settings), kimg=budget.kimg))
+    assert {name: getattr(config, name) for name in budget.settings} == budget.settings
 
 
 def families(*, features: bool) -> list[object]:
