@@ -9,6 +9,7 @@ SCORES = {
     "recall": "trainables.scores.classification:recall",
     "confusion": "trainables.scores.classification:confusion",
     "kid": "trainables.scores.distances:kid",
+    "mmd": "trainables.scores.distances:kid",
     "frechet": "trainables.scores.distances:frechet",
     "fid": "trainables.scores.distances:frechet",
     "manifold_precision": "trainables.scores.neighbours:overlap",

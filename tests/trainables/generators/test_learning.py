@@ -101,7 +101,7 @@ BUDGETS: dict[str, Budget] = {
     "vaegan_ce": Budget(kimg=200, settings=TWO_STAGE),
     "tf_vaegan": Budget(kimg=200, settings={**TWO_STAGE, "feed_lr": 1e-3}),
     "fastgan": Budget(kimg=3, settings={**PER_CLASS, "width": 8, "latent_dim": 32, "lr": 5e-4, "diffaug": "none", **SHORT_AVERAGE}),
-    "flow_unet": Budget(kimg=12, settings={"width": 16, "batch": 16, "lr": 1e-3, "dropout": 0.0, "sample_steps": 8, **SHORT_AVERAGE}),
+    "flow_unet": Budget(kimg=6, settings={"width": 16, "batch": 16, "lr": 1e-3, "dropout": 0.0, "sample_steps": 8, **SHORT_AVERAGE}),
     "defect_residual": Budget(kimg=12, settings={"width": 16, "batch": 16, "lr": 1e-3, "r1_gamma": 0.02, "diffaug": "none", **SHORT_AVERAGE}),
     # By default too little shows through for the class's mean to be missed.
     "perlin": Budget(kimg=1, settings={"threshold": 0.2}),

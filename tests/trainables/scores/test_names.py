@@ -66,7 +66,7 @@ def test_every_score_of_the_registry_can_be_called(name: str) -> None:
 
 def test_scores_and_names_go_together() -> None:
     bases = {
-        name.removeprefix("val_").partition(".")[0].partition("_random")[0].partition("_inception")[0]
+        name.removeprefix("val_").partition(".")[0].partition("_random")[0].partition("_inception")[0].partition("_inspector")[0]
         for name in [*score_names("random", classes=("a",)), *score_names("inception")]
         if name not in COSTS
     }
