@@ -244,7 +244,9 @@ def _marks(recipe: Mapping[str, Any]) -> frozenset[str]:
     part = recipe["generator"]
     if part is None:
         return frozenset()
-    settings = json.dumps([part["family"], part["settings"], recipe["data"], recipe["seed"], recipe["precision"]], sort_keys=True)
+    settings = json.dumps(
+        [part["family"], part["settings"], part.get("conditioning"), recipe["data"], recipe["seed"], recipe["precision"]], sort_keys=True
+    )
     return frozenset(f"{part['kimg']}@{unit['generator']}{settings}" for unit in recipe["units"])
 
 

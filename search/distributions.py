@@ -41,19 +41,23 @@ Group = dict[str, BaseDistribution]
 
 
 def groups(space: Space) -> dict[str, Group]:
-    """Finds the group of each setting: its neighbours in the tree, under the same option. Fixed settings are left out."""
-    found: dict[str, Group] = {}
-    _group(space.tree, "", {}, found)
-    return found
+    """Finds the group of each setting: those that stand under the very same options. Fixed settings are left out."""
+    options: list[Group] = [{}]
+    _collect(space.tree, "", options, 0)
+    domains = {name: domain for option in options for name, domain in option.items()}
+    under = {name: tuple(i for i, option in enumerate(options) if name in option) for name in domains}
+    return {name: {other: domains[other] for other in domains if under[other] == under[name]} for name in domains}
 
 
-def _group(tree: Tree, prefix: str, group: Group, found: dict[str, Group]) -> None:
+def _collect(tree: Tree, prefix: str, options: list[Group], at: int) -> None:
+    """Adds the settings of a tree to the option that they stand under, and an option for each that a choice has."""
     for key, domain in tree.items():
         name = f"{prefix}{key}"
         domain.suggest(replay := _Replay({name: domain.default}), name)
-        group |= replay.found
-        found |= dict.fromkeys(replay.found, group)
+        options[at] |= replay.found
         if isinstance(domain, Choice):
             for inner in domain.options.values():
                 # What the only option of a choice brings always applies.
-                _group(inner, name[: name.rfind(".") + 1], group if len(domain.options) == 1 else {}, found)
+                if len(domain.options) > 1:
+                    options.append({})
+                _collect(inner, name[: name.rfind(".") + 1], options, len(options) - 1 if len(domain.options) > 1 else at)

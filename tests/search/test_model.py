@@ -9,6 +9,8 @@ from reports.records import Asked, Record
 from search.distributions import groups
 from search.model import RANDOM_FIRST, Model
 from search.study import Study
+from spaces.domains import Choice, Float
+from spaces.space import Space
 
 
 def study_of(sampler: str = "tpe", seed: int = 3) -> Study:
@@ -103,3 +105,10 @@ def test_settings_that_always_apply_together_are_drawn_together() -> None:
     # The study has one kind of amount, so that what it brings always applies.
     assert found["generator.family"].keys() == always | {"synthesis.fraction"}
     assert found["generator.left.lr"].keys() == {"generator.left.lr", "generator.left.width"}
+
+
+def test_settings_that_two_options_share_are_a_group_of_their_own() -> None:
+    weight, share = Float(low=0.1, high=1.0, default=0.5), Float(low=0.0, high=1.0, default=0.5)
+    kind = Choice(options={"plain": {}, "learned": {"weight": weight}, "blend": {"weight": weight, "share": share}}, default="plain")
+    found = {name: set(group) for name, group in groups(Space({"told.kind": kind})).items()}
+    assert found == {"told.kind": {"told.kind"}, "told.weight": {"told.weight"}, "told.share": {"told.share"}}
