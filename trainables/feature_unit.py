@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import torch
 
+from trainables.bench import Bench, UnitResult
 from trainables.generators.stage import resolve
 from trainables.inspectors.head import LabelledFeatures, judge_head, retrain_head
 from trainables.inspectors.stage import Inspected, read_predictions
@@ -21,8 +22,8 @@ from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
+from trainables.steps import condition, draw_pool, train_generators, train_inspector
 from trainables.synthesis import Chosen
-from trainables.unit import Bench, UnitResult, condition, draw_pool, readable, sum_costs, train_generators, train_inspector
 
 
 def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
@@ -42,7 +43,7 @@ def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progr
     _score_features(bench, chosen, extractor, result)
     shown = LabelledFeatures(features=features.values, labels=real.labels)
     yield from _retrain(bench, position, shown, features, chosen, extractor, own, seed, result)
-    sum_costs(result)
+    result.sum_costs()
     return result
 
 
@@ -90,7 +91,7 @@ def _retrain(
 
 def _labelled(bench: Bench, extractor: Extractor, name: str) -> LabelledFeatures:
     """Takes the features of a split's real images."""
-    images = bench.images(readable(bench)[name])
+    images = bench.images(bench.readable[name])
     found = stored_features(extractor, images.images, name=name, inputs=[bench.parts.key], store=bench.store)
     return LabelledFeatures(features=found.values, labels=images.labels)
 
@@ -103,7 +104,7 @@ def _score_features(bench: Bench, chosen: dict[str, Chosen], extractor: Extracto
     """
     kid, _ = distance_names("inspector")
     synthetic = {cls: items.scored for cls, items in chosen.items() if len(items.scored)}
-    for name in readable(bench):
+    for name in bench.readable:
         split = _labelled(bench, extractor, name)
         real = {cls: split.features[split.labels == label] for label, cls in bench.defects.items()}
         found = image_distances(real, synthetic, extractor="inspector", split=name)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from trainables.bench import Bench, UnitResult
 from trainables.datasets.packs import open_pack
 from trainables.datasets.splits import split
 from trainables.feature_unit import run_feature_unit
@@ -18,7 +19,7 @@ from trainables.generators.stage import makes_features
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe
 from trainables.store import Store
-from trainables.unit import Bench, UnitResult, run_unit
+from trainables.unit import run_unit
 
 
 def run_trial(recipe: Recipe, store: Store, *, device: str = "cpu", threads: int = 1) -> Iterator[Progress | Scores]:

@@ -3,72 +3,25 @@
 Families that make features have a unit of their own, `feature_unit`, made of the same steps.
 """
 
-import statistics
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Generator
 
-import numpy as np
 import torch
 
-from trainables.conditioning.attributes import study_attributes
-from trainables.conditioning.stage import Conditioned, class_vectors
-from trainables.datasets.backgrounds import backgrounds as find_backgrounds
-from trainables.datasets.listing import DEFECT_FREE
-from trainables.datasets.packs import Pack
-from trainables.datasets.splits import Indices, Split
-from trainables.generators.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
-from trainables.generators.subject import TrainingData
-from trainables.inspectors.head import predict_features
-from trainables.inspectors.stage import Inspected, inspect, judge, load_inspector, read_predictions
-from trainables.inspectors.training import LabelledImages, predict
+from trainables.bench import Bench, UnitResult
+from trainables.datasets.splits import Indices
+from trainables.generators.stage import resolve, told_by
+from trainables.inspectors.stage import Inspected, judge, read_predictions
+from trainables.inspectors.training import LabelledImages
 from trainables.particulars import particulars
-from trainables.progress import Progress, StageUse
-from trainables.recipe import InspectorPart, Recipe, Unit
+from trainables.progress import Progress
+from trainables.recipe import Unit
 from trainables.scores.classification import classification_scores
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.samples import ClassImages, stored_sheet
 from trainables.seeds import child_seed
-from trainables.store import Store
-from trainables.synthesis import Block, Chosen, Sampler, Source, choose
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bench:
-    """What all units of a trial share."""
-
-    recipe: Recipe
-    store: Store
-    device: str
-    pack: Pack
-    parts: Split
-
-    @property
-    def defects(self) -> dict[int, str]:
-        """Labels and names of the defect classes: those that synthetic images are made of."""
-        return {label: name for label, name in enumerate(self.pack.classes) if name != DEFECT_FREE}
-
-    def images(self, rows: Indices) -> LabelledImages:
-        """Takes images of the pack with their labels."""
-        return LabelledImages(images=torch.from_numpy(self.pack.images[rows]), labels=torch.from_numpy(self.pack.labels[rows]))
-
-    def masks(self, rows: Indices) -> torch.Tensor | None:
-        """Takes masks of the pack, uint8 (n, 1, S, S) of 0 and 255, where it has any; all 0 for an image that nobody marked."""
-        return torch.from_numpy(self.pack.masks[rows])[:, None] * 255 if self.pack.masks is not None else None
-
-
-@dataclass(kw_only=True, slots=True)
-class UnitResult:
-    """What one unit came to."""
-
-    values: dict[str, float | None] = field(default_factory=dict)
-    confusion: dict[str, list[list[int]]] = field(default_factory=dict)
-    uses: list[StageUse] = field(default_factory=list)
-    synthetic_counts: dict[str, int] = field(default_factory=dict)
-    scored_counts: dict[str, int] = field(default_factory=dict)
-    samples: dict[str, str | int | list[str]] | None = None
-    files: dict[str, dict[str, str]] = field(default_factory=dict)
+from trainables.steps import condition, draw_pool, train_generators, train_inspector
+from trainables.synthesis import Chosen, Source
 
 
 def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
@@ -93,15 +46,8 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
     trained = yield from train_inspector(bench, position, recipe.inspector, real, synthetic, validation, inputs, seed, result)
     result.values |= trained.costs
     _score_predictions(bench, trained, result)
-    sum_costs(result)
+    result.sum_costs()
     return result
-
-
-def sum_costs(result: UnitResult) -> None:
-    """Sums what all stages took."""
-    # A mark's own seconds begin at the mark before it; the cost of a generator begins at its first step, however it was reached.
-    others = {use.key: use.seconds for use in result.uses if use.stage != "generator"}
-    result.values["trial_s"] = sum(others.values()) + (result.values.get("generator_s") or 0.0)
 
 
 def _reference(
@@ -120,247 +66,6 @@ def _reference(
     return (yield from train_inspector(bench, position, part, real, None, validation, [bench.parts.key], seed, result))
 
 
-def train_inspector(
-    bench: Bench,
-    position: int,
-    part: InspectorPart,
-    real: LabelledImages,
-    synthetic: LabelledImages | None,
-    validation: LabelledImages,
-    inputs: list[str],
-    seed: int,
-    result: UnitResult,
-) -> Generator[Progress, None, Inspected]:
-    """Trains or finds an inspector, and notes the stage."""
-    found = yield from inspect(
-        part,
-        real=real,
-        synthetic=synthetic,
-        validation=validation,
-        inputs=inputs,
-        num_classes=len(bench.pack.classes),
-        seed=seed,
-        precision=bench.recipe.precision,
-        device=bench.device,
-        store=bench.store,
-    )
-    costs = found.costs
-    result.uses.append(
-        StageUse(
-            unit=position,
-            stage="inspector",
-            key=found.key,
-            reused=found.reused,
-            seconds=costs["inspector_s"],
-            device=found.entry.info["device"],
-            peak_memory_gib=costs["inspector_peak_memory_gib"],
-        )
-    )
-    return found
-
-
-def condition(
-    bench: Bench, position: int, unit: Unit, real: LabelledImages, reference: Inspected | None, result: UnitResult
-) -> Generator[Progress, None, Conditioned]:
-    """Makes or finds the vectors that a model of several classes is told them by, out of attributes and the training split alone."""
-    recipe = bench.recipe
-    assert recipe.generator is not None
-    told = told_by(recipe.generator)
-    features = None
-    if told.kind in ("learned", "blend") and reference is not None:
-        extractor = make_extractor(replace(recipe.scores, extractor="inspector"), device=bench.device, inspector=reference.entry)
-        features = stored_features(extractor, real.images, name="train", inputs=[bench.parts.key], store=bench.store)
-    made = yield from class_vectors(
-        told,
-        classes=list(bench.defects.values()),
-        attributes=study_attributes(recipe.data) if told.kind != "one_hot" else None,
-        features=features,
-        labels=real.labels,
-        seed=child_seed(recipe.seed, "conditioning", unit.generator),
-        store=bench.store,
-    )
-    if made.key:
-        result.uses.append(made.use(position))
-        result.files |= made.files
-    return made
-
-
-def train_generators(
-    bench: Bench,
-    position: int,
-    unit: Unit,
-    items: torch.Tensor,
-    labels: torch.Tensor,
-    told: Conditioned,
-    inputs: list[str],
-    result: UnitResult,
-) -> Generator[Progress, None, dict[str, Source]]:
-    """Trains or finds the generator, or one for each class, up to the mark; gives where each class's items come from.
-
-    Args:
-        bench: what all units share.
-        position: of the unit, for records.
-        unit: whose seeds count.
-        items: the real training split: images, or features.
-        labels: the class of each, among all classes.
-        told: what stands for each class.
-        inputs: keys of what items and class vectors came from.
-        result: stages and costs are noted here.
-    """
-    recipe = bench.recipe
-    assert recipe.generator is not None
-    family, config = resolve(recipe.generator)
-    scene, scene_key = None, ""
-    if family.needs_backgrounds or (family.uses_backgrounds and recipe.data.backgrounds != "none"):
-        found = find_backgrounds(bench.pack, bench.parts, recipe.data, bench.store)
-        scene, scene_key = torch.from_numpy(np.array(found.images)), found.key
-        inputs = [*inputs, found.key]
-    rows = torch.isin(labels, torch.tensor(list(bench.defects)))
-    masks = bench.masks(bench.parts.train[rows.numpy()]) if family.makes == "images and masks" else None
-    data = TrainingData(
-        items=items[rows],
-        labels=labels[rows],
-        masks=masks,
-        backgrounds=scene,
-        num_classes=len(bench.defects),
-        class_vectors=told.vectors,
-    )
-    marks = yield from _marks(bench, position, data, inputs, child_seed(recipe.seed, "generator", unit.generator), result)
-    result.values |= _generator_costs([mark.costs for mark in marks.values()])
-    drawing = {name: getattr(config, name) for name in family.sampling_settings}
-    samplers = {cls: _late_sampler(mark, drawing, bench.device) for cls, mark in marks.items()}
-    sources = {}
-    for label, cls in bench.defects.items():
-        own = cls if cls in marks else ""
-        sources[cls] = Source(
-            key=marks[own].key,
-            label=label if config.class_mode == "conditional" else 0,
-            sampler=samplers[own],
-            settings=drawing,
-            shared_by=len(bench.defects) if config.class_mode == "pooled" else 1,
-            backgrounds=scene,
-            backgrounds_key=scene_key,
-        )
-    return sources
-
-
-def _marks(
-    bench: Bench, position: int, data: TrainingData, inputs: list[str], seed: int, result: UnitResult
-) -> Generator[Progress, None, dict[str, MarkEntry]]:
-    """Trains or finds one model for each class, by its name; or the one model of all of them, under an empty name."""
-    part = bench.recipe.generator
-    assert part is not None
-    mode = resolve(part)[1].class_mode
-    shown = {"": data.pooled() if mode == "pooled" else data}
-    if mode == "per_class":
-        shown = {cls: data.only(label) for label, cls in bench.defects.items()}
-    marks: dict[str, MarkEntry] = {}
-    for cls, own in shown.items():
-        marks[cls] = mark = yield from train_to_mark(
-            part,
-            data=own,
-            inputs=inputs,
-            cls=cls or None,
-            seed=child_seed(seed, cls) if cls else seed,
-            precision=bench.recipe.precision,
-            device=bench.device,
-            store=bench.store,
-        )
-        result.uses.append(
-            StageUse(
-                unit=position,
-                stage="generator",
-                cls=cls or None,
-                key=mark.key,
-                reused=mark.reused,
-                seconds=mark.seconds,
-                device=mark.entry.info["device"],
-                peak_memory_gib=mark.peak_memory_gib,
-            )
-        )
-    return marks
-
-
-def _late_sampler(mark: MarkEntry, drawing: Mapping[str, Any], device: str) -> Callable[[], Sampler]:
-    """Loads a mark when the first block has to be drawn, and keeps it for the others."""
-    loaded: list[Sampler] = []
-
-    def load() -> Sampler:
-        if not loaded:
-            loaded.append(load_sampler(mark.entry, settings=drawing, device=device))
-        return loaded[0]
-
-    return load
-
-
-def _generator_costs(costs: list[dict[str, float]]) -> dict[str, float]:
-    """Sums what several models cost together; an image is drawn by one of them, and memory is held by one at a time."""
-    rules: dict[str, Callable[[list[float]], float]] = {
-        "generator_params_m": sum,
-        "generator_gmadds": statistics.fmean,
-        "generator_ms_per_image": statistics.fmean,
-        "generator_s": sum,
-        "generator_peak_memory_gib": max,
-    }
-    return {name: float(rule([cost[name] for cost in costs])) for name, rule in rules.items()}
-
-
-def draw_pool(
-    bench: Bench, position: int, unit: Unit, real: LabelledImages, sources: dict[str, Source], reference: Inspected | None, result: UnitResult
-) -> Generator[Progress, None, dict[str, Chosen]]:
-    """Draws and filters the synthetic images of each defect class."""
-    recipe = bench.recipe
-    assert recipe.generator is not None and recipe.synthesis is not None
-    family, _ = resolve(recipe.generator)
-    # What changes no image must change no key: the pool, and all that follows from it, is then found.
-    part = recipe.synthesis if family.truncates else replace(recipe.synthesis, truncation=1.0)
-    counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))])
-    sorts = len(bench.defects) > 1 and resolve(recipe.generator)[1].class_mode == "pooled"
-    judged = None
-    if sorts or part.filter == "confidence":
-        assert reference is not None
-        trained, ask = load_inspector(reference.entry, bench.device), predict_features if family.makes == "features" else predict
-        judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=lambda items: ask(trained, items))
-    seed = child_seed(recipe.seed, "pool", unit.generator)
-    chosen: dict[str, Chosen] = {}
-    for label, cls in bench.defects.items():
-        accept = sort = None
-        filter_key = ""
-        if judged is not None and reference is not None:
-            sort = _taken_for(judged, label, 0.0, bench.store) if sorts else None
-            accept = _taken_for(judged, label, part.min_confidence, bench.store) if part.filter == "confidence" else None
-            least = part.min_confidence if accept else 0.0
-            # Shared blocks are the same for every class, so that what is taken of them has to be named.
-            filter_key = f"{reference.key}:{least}" + (f":{cls}" if sorts else "")
-        chosen[cls] = yield from choose(
-            sources[cls],
-            cls,
-            counts[label],
-            part,
-            accept,
-            sort=sort,
-            filter_key=filter_key,
-            seed=seed,
-            unit=position,
-            device=bench.device,
-            store=bench.store,
-            uses=result.uses,
-        )
-    result.synthetic_counts = {cls: len(images.training) for cls, images in chosen.items()}
-    result.values["acceptance_rate"] = statistics.fmean(images.acceptance for images in chosen.values())
-    return chosen
-
-
-def _taken_for(judged: Extractor, label: int, least: float, store: Store) -> Callable[[Block], torch.Tensor]:
-    """Finds a block's images that the reference inspector takes for a class, with at least this probability: sorting, and the confidence filter."""
-
-    def accept(block: Block) -> torch.Tensor:
-        logits = stored_features(judged, block.images, name="synthetic", inputs=[block.key], store=store).values
-        return (logits.argmax(1) == label) & (logits.softmax(1)[:, label] >= least)
-
-    return accept
-
-
 def _labelled(chosen: dict[str, Chosen]) -> LabelledImages:
     """Joins the synthetic training images of all classes; defect classes come first, so that their order is their label."""
     labels = [torch.full((len(images.training),), label, dtype=torch.int64) for label, images in enumerate(chosen.values())]
@@ -375,7 +80,7 @@ def _score_images(bench: Bench, chosen: dict[str, Chosen], extractor: Extractor,
         for cls, images in chosen.items()
         if len(images.scored)
     }
-    for name, rows in readable(bench).items():
+    for name, rows in bench.readable.items():
         by_class, _ = _real_features(bench, extractor, name, rows)
         synthetic = {cls: features.values for cls, features in drawn.items()}
         result.values |= image_distances({cls: part.features for cls, part in by_class.items()}, synthetic, extractor=extractor.name, split=name)
@@ -405,11 +110,6 @@ def _note_particulars(bench: Bench, sources: dict[str, Source], real: LabelledIm
     )
     result.values |= found.scores
     result.files |= found.files
-
-
-def readable(bench: Bench) -> dict[str, Indices]:
-    """Gives the splits that scores may be taken on: validation, and test only where the recipe says so."""
-    return {"val": bench.parts.val} | ({"test": bench.parts.test} if bench.recipe.judge else {})
 
 
 def _real_features(bench: Bench, extractor: Extractor, name: str, rows: Indices) -> tuple[dict[str, ClassImages], Features]:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load
 
+from trainables.bench import Bench
 from trainables.datasets.packs import fingerprint, open_pack
 from trainables.datasets.settings import DataSettings, ProceduralSettings
 from trainables.datasets.splits import split
@@ -21,7 +22,6 @@ from trainables.progress import Progress, Scores
 from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.store import Store
 from trainables.trial import run_trial
-from trainables.unit import Bench
 
 DATA = DataSettings(size_px=32, procedural=ProceduralSettings(per_class=20, defect_free=12), defect_free="background", backgrounds="folder")
 FCN = InspectorPart(kind="fcn", settings={"width": 8, "min_steps": 4, "epochs": 1, "batch": 16})

@@ -1,6 +1,6 @@
 """The conditioning stage: the vector that stands for each class, made from attributes and features of the training split, or found in the store.
 
-Called by `trainables.unit` and `trainables.feature_unit`. The key of a stage goes into the inputs of the generator that is told by its vectors. A
+Called by `trainables.steps`. The key of a stage goes into the inputs of the generator that is told by its vectors. A
 one-hot vector needs no stage: its key is empty, and whatever is made from it has the key that it would have without this file.
 """
 

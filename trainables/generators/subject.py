@@ -1,4 +1,4 @@
-"""What a generator is to make, and what it learns that from. Built by `trainables.unit`, by tests and benchmarks."""
+"""What a generator is to make, and what it learns that from. Built by `trainables.steps`, by tests and benchmarks."""
 
 from dataclasses import dataclass, replace
 
