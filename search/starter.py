@@ -86,7 +86,7 @@ def study_text(settings: DataSettings, *, name: str, file: str = "study.yaml") -
         file: what its comments call the file.
     """
     backgrounds = settings.backgrounds if settings.backgrounds != "none" else _backgrounds(settings)
-    families = ["dcgan", "wgan_gp", "lm_gan", *(["pe_gan"] if settings.size_px >= 32 else [])]
+    families = ["dcgan", "wgan_gp", *(["lm_gan", "pe_gan"] if settings.size_px >= 32 else []), "cutpaste"]
     boxes = f"  boxes_path: {json.dumps(settings.boxes_path)}   # VOC XML boxes of the images\n" if settings.boxes_path else ""
     return _TEXT.format(
         file=file,
