@@ -114,7 +114,7 @@ UNABLE = {
     "gan": "after 5 kimg of each class: KID 0.0086, coverage 0.53, accuracy 0.22; 10 kimg took more than a quarter of an hour",
     "cyclegan": "after 2 kimg of each class: KID 0.0160, coverage 0.13, accuracy 0.42; after 6: 0.0160, 0.18, 0.55",
     "stargan": "after 12 kimg: KID 0.25, coverage 0.00, accuracy 0.17; after 60: 0.28, 0.01, 0.17, its penalty having grown without bound",
-    "pe_gan": "after 12 kimg: KID 0.025, coverage 0.05, accuracy 0.24; after 60: 0.062, 0.05, 0.25. The paper's budget is 320 kimg of far wider networks",
+    "pe_gan": "after 12 kimg: KID 0.025, coverage 0.05, accuracy 0.24; after 60: 0.062, 0.05, 0.25. The paper trains for 320",
     "sdg_gan": "after 5 kimg of each class: KID 0.0170, coverage 0.08, accuracy 0.31; after 15: 0.0161, 0.17, 0.41",
     "adasyn": "draws most where other classes are near, by design: MMD 1.37, class means plus noise 0.15; coverage 0.64, the head's accuracy 0.82",
 }
