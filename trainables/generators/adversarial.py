@@ -88,8 +88,10 @@ class AdversarialModel(LatentModel):
         self.optimizer_d.step()
         return told
 
-    def generator_step(self, real: Tensor, fake: Tensor, labels: Tensor, random: torch.Generator, step: int) -> dict[str, Tensor]:
-        """Moves the generator, on images of it that carry a graph."""
+    def generator_step(
+        self, real: Tensor, fake: Tensor, labels: Tensor, random: torch.Generator, step: int, *, cost: Tensor | float = 0.0
+    ) -> dict[str, Tensor]:
+        """Moves the generator, on images of it that carry a graph; `cost` is what it pays beside the critic's opinion."""
         # The critic's own gradients are not wanted here; leaving them out saves a third of its backward pass.
         self.critic.requires_grad_(False)
         self.optimizer_g.zero_grad(set_to_none=True)
@@ -100,7 +102,7 @@ class AdversarialModel(LatentModel):
                     on_real = self.critic(self.augment(real, random), labels)
             on_fake = self.critic(self.augment(fake, random), labels)
         loss = generator_loss(self.loss, on_fake, on_real, targets=self.targets)
-        loss.backward()
+        (loss + cost).backward()
         self.optimizer_g.step()
         return {"loss_g": loss.detach()}
 

@@ -18,7 +18,6 @@ from trainables.generators.diffaugment import Policy, diffaugment
 from trainables.generators.image_to_image import mirror
 from trainables.generators.layers import initialise_critic
 from trainables.generators.loop import Shuffle
-from trainables.generators.losses import generator_loss
 from trainables.generators.model import SAMPLE_BATCH, adam, check_limits, read_betas, to_pixels, to_signed
 from trainables.generators.residual_networks import GROUP, PairCritic, ResidualGenerator
 from trainables.generators.subject import Batch, Drawn
@@ -153,7 +152,7 @@ class DefectResidual(AdversarialModel):
         fake = torch.cat([images, mask * known], dim=1).contiguous(memory_format=torch.channels_last)
         told |= self.critic_step(real, fake.detach(), labels, random, step) | {"mask_area": (mask.detach() > 0).float().mean()}
         if moves:
-            told |= self.generator_step(real, fake, labels, random, step, prior=self._prior(mask, known))
+            told |= self.generator_step(real, fake, labels, random, step, cost=self._prior(mask, known))
             self.average(step, self.images_per_step * self.n_critic)
         return told
 
@@ -182,23 +181,6 @@ class DefectResidual(AdversarialModel):
         edges = (changed.diff(dim=2).abs().mean(dim=(1, 2, 3)) + changed.diff(dim=3).abs().mean(dim=(1, 2, 3))) / 2
         costs = self.config.mask_l1 * area + self.config.mask_smooth * edges
         return (costs * (1.0 - known.flatten())).mean()
-
-    def generator_step(
-        self, real: Tensor, fake: Tensor, labels: Tensor, random: torch.Generator, step: int, *, prior: Tensor | float = 0.0
-    ) -> dict[str, Tensor]:
-        """As `AdversarialModel.generator_step`, with what a mask costs beside the critic's opinion."""
-        self.critic.requires_grad_(False)
-        self.optimizer_g.zero_grad(set_to_none=True)
-        on_real = None
-        with self.autocast():
-            if self.loss == "rpgan":
-                with torch.no_grad():
-                    on_real = self.critic(self.augment(real, random), labels)
-            on_fake = self.critic(self.augment(fake, random), labels)
-        loss = generator_loss(self.loss, on_fake, on_real)
-        (loss + prior).backward()
-        self.optimizer_g.step()
-        return {"loss_g": loss.detach()}
 
     def augment(self, images: Tensor, random: torch.Generator) -> Tensor:
         """Changes images before the critic sees them; a mask beside them keeps its values, and is moved and cut as they are."""

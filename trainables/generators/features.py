@@ -1,5 +1,6 @@
 """What families that make features share: scaling to [0, 1] and back, drawing from a latent, and the divergence of a latent from its prior."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -66,9 +67,9 @@ class FeatureModel(GeneratorModel):
         super().load(state)
         self.ema.scaling.load_state_dict(self.generator.scaling.state_dict())
 
+    @abstractmethod
     def draw(self, z: Tensor, labels: Tensor) -> Tensor:
         """Runs the averaged generator on latents (B, latent_size): scaled features (B, D) in [0, 1], float32."""
-        raise NotImplementedError
 
     def probe(self) -> tuple[Callable[[Tensor], Tensor], tuple[int, ...]]:
         """Gives the averaged generator as a function of latents."""
