@@ -12,14 +12,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from trainables.generators.diffaugment import Policy
-from trainables.generators.stargan import StarGan, check_domain_settings
+from trainables.generators.stargan import DomainConfig, StarGan, check_domain_settings
 from trainables.generators.subject import TrainingData
 from trainables.generators.translators import Translator, TwoHeadedCritic
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PeGanConfig:
+class PeGanConfig(DomainConfig):
     """Settings of PE-GAN (section 3.3 of the paper)."""
 
     lr: float = 1e-4
@@ -32,36 +31,18 @@ class PeGanConfig:
     """Weight of the generator's classification of its own images."""
     lambda_rec: float = 10.0
     """Weight of the reconstruction after both directions (eq. 5); 0, an ablation, leaves that pass out."""
-    adversarial_loss: Literal["wgan_gp", "r1_logistic", "hinge", "rpgan"] = "wgan_gp"
-    """What the patch scores are trained with."""
-    gp_lambda: float = 10.0
-    """Weight of the gradient penalty, with wgan_gp."""
-    r1_gamma: float = 1.0
-    """Weight of R1, with r1_logistic, and of R1 and R2, with rpgan."""
-    gp_interval: int = 1
-    """Critic steps between penalties; each is then weighted by as many."""
     n_critic: int = 5
     """Critic steps for each generator step; unstated, StarGAN's."""
-    batch: int = 16
-    """Real images per critic step, half of them defects and half backgrounds."""
     base_width: int = 32
     """Channels after the first convolution of both networks (tables 1 and 2)."""
     n_res_blocks: int = 6
     """Residual blocks (table 1)."""
     both_directions: Literal["both", "production_only"] = "both"
     """Production and elimination, or production alone: the ablation that the paper claims and does not run."""
-    mirror_backgrounds: bool = True
-    """Mirrors backgrounds at random, in training and when drawing, so that few of them give more images; unstated."""
-    diffaug: Policy = "none"
-    """Changes to real and synthetic images before the critic sees them (DiffAugment)."""
     lr_decay: Literal["none", "linear"] = "none"
     """linear takes the learning rate to 0 over the second half of the horizon, as StarGAN does."""
     horizon_kimg: float = 320.0
     """Where a linear decay ends; 20,000 iterations of 16 images."""
-    class_mode: Literal["conditional"] = "conditional"
-    """One model that is told the class."""
-    ema_halflife_kimg: float = 0.0
-    """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
 
     def __post_init__(self) -> None:
         check_domain_settings(self, "lambda_cls_d", "lambda_cls_g")

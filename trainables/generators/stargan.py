@@ -5,7 +5,7 @@ It is PE-GAN's baseline, and its base. The batch's share of backgrounds, half, i
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,31 @@ STAGES = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StarGanConfig:
+class DomainConfig:
+    """Settings that StarGAN and what is built on it share."""
+
+    adversarial_loss: Literal["wgan_gp", "r1_logistic", "hinge", "rpgan"] = "wgan_gp"
+    """What the patch scores are trained with."""
+    gp_lambda: float = 10.0
+    """Weight of the gradient penalty, with wgan_gp."""
+    r1_gamma: float = 1.0
+    """Weight of R1, with r1_logistic, and of R1 and R2, with rpgan."""
+    gp_interval: int = 1
+    """Critic steps between penalties; each is then weighted by as many."""
+    batch: int = 16
+    """Real images per critic step, half of them defects and half backgrounds."""
+    mirror_backgrounds: bool = True
+    """Mirrors backgrounds at random, in training and when drawing, so that few of them give more images."""
+    diffaug: Policy = "none"
+    """Changes to real and synthetic images before the critic sees them (DiffAugment)."""
+    class_mode: Literal["conditional"] = "conditional"
+    """One model that is told the class."""
+    ema_halflife_kimg: float = 0.0
+    """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StarGanConfig(DomainConfig):
     """Settings of StarGAN (appendix 7.2 of its paper, and the authors' code)."""
 
     lr: float = 1e-4
@@ -35,34 +59,16 @@ class StarGanConfig:
     """Weight of the classification, of real images by the critic and of the generator's by it."""
     lambda_rec: float = 10.0
     """Weight of the reconstruction from the translated image; 0 leaves that pass out."""
-    adversarial_loss: Literal["wgan_gp", "r1_logistic", "hinge", "rpgan"] = "wgan_gp"
-    """What the patch scores are trained with."""
-    gp_lambda: float = 10.0
-    """Weight of the gradient penalty, with wgan_gp."""
-    r1_gamma: float = 1.0
-    """Weight of R1, with r1_logistic, and of R1 and R2, with rpgan."""
-    gp_interval: int = 1
-    """Critic steps between penalties; each is then weighted by as many."""
     n_critic: int = 5
     """Critic steps for each generator step."""
-    batch: int = 16
-    """Real images per critic step, half of them defects and half backgrounds."""
     base_width: int = 64
     """Channels after the first convolution of both networks; less at small sizes saves most of the time."""
     n_res_blocks: int = 6
     """Residual blocks."""
-    mirror_backgrounds: bool = True
-    """Mirrors backgrounds at random, in training and when drawing, so that few of them give more images."""
-    diffaug: Policy = "none"
-    """Changes to real and synthetic images before the critic sees them (DiffAugment)."""
     lr_decay: Literal["none", "linear"] = "linear"
     """linear takes the learning rate to 0 over the second half of the horizon."""
     horizon_kimg: float = 3200.0
     """Where a linear decay ends; 200,000 iterations of 16 images."""
-    class_mode: Literal["conditional"] = "conditional"
-    """One model that is told the class."""
-    ema_halflife_kimg: float = 0.0
-    """Half-life of the weight average that is evaluated; 0 evaluates the weights as they are."""
 
     def __post_init__(self) -> None:
         check_domain_settings(self, "lambda_cls")
@@ -73,15 +79,7 @@ class StarGanConfig:
         return self.horizon_kimg if self.lr_decay == "linear" else None
 
 
-class DomainSettings(Protocol):
-    """What the settings of every family with one model of all domains have in common."""
-
-    @property
-    def batch(self) -> int:
-        """Real images per critic step."""
-
-
-def check_domain_settings(config: DomainSettings, *lambda_cls: str) -> None:
+def check_domain_settings(config: DomainConfig, *lambda_cls: str) -> None:
     """Refuses settings out of range; `lambda_cls` names the weights of the classification.
 
     Raises:
