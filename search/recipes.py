@@ -134,8 +134,8 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
         split_counts: class -> train, val, test -> images, once the images are split; None before.
     """
     from trainables.datasets.listing import DEFECT_FREE
-    from trainables.generators.check import Given
-    from trainables.generators.check import problems as generator_problems
+    from trainables.generators.training.check import Given
+    from trainables.generators.training.check import problems as generator_problems
 
     found = data_problems(study.data) + objective_problems(study)
     counts = {cls: count["train"] for cls, count in split_counts.items() if cls != DEFECT_FREE} if split_counts is not None else None

@@ -183,6 +183,7 @@ GENERATOR_SPACES: dict[str, Tree] = {
         "batch": Categorical(choices=(1, 4, 8, 16), default=1, source="CycleGAN section 4"),
         "base_width": Categorical(choices=(16, 32, 64), default=64, source="CycleGAN, reference code"),
         "n_res_blocks": Categorical(choices=("auto", 3, 6, 9), default="auto", source="CycleGAN section 4: 6 at 128 px, 9 at 256"),
+        "norm": Categorical(choices=("instance", "layer"), default="instance", source="CycleGAN, reference code"),
         "jitter": Fixed(default=True, source="CycleGAN, reference code", within=Categorical(choices=(True, False), default=True)),
         "mirror_backgrounds": _MIRROR,
         "diffaug": _DIFFAUG,

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 
 from trainables.bench import Bench, UnitResult
-from trainables.generators.stage import resolve
+from trainables.generators.training.stage import resolve
 from trainables.inspectors.head import LabelledFeatures, judge_head, retrain_head
 from trainables.inspectors.stage import Inspected, read_predictions
 from trainables.progress import Progress, StageUse

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from trainables.generators.model import GeneratorModel
-from trainables.generators.subject import TrainingData
+from trainables.generators.bases.model import GeneratorModel
+from trainables.generators.bases.subject import TrainingData
 from trainables.inspectors.training import LabelledImages
 from trainables.scores.extractors import Extractor
 from trainables.store import Store, stage_key

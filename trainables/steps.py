@@ -15,8 +15,8 @@ from trainables.bench import Bench, UnitResult
 from trainables.conditioning.attributes import study_attributes
 from trainables.conditioning.stage import Conditioned, class_vectors
 from trainables.datasets.backgrounds import backgrounds as find_backgrounds
-from trainables.generators.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
-from trainables.generators.subject import TrainingData
+from trainables.generators.bases.subject import TrainingData
+from trainables.generators.training.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
 from trainables.inspectors.head import predict_features
 from trainables.inspectors.stage import Inspected, inspect, load_inspector
 from trainables.inspectors.training import LabelledImages, predict

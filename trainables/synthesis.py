@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load, save
 
 from trainables.errors import TrialFailure
-from trainables.generators.subject import Drawn
+from trainables.generators.bases.subject import Drawn
 from trainables.progress import Progress, StageUse
 from trainables.recipe import SynthesisPart
 from trainables.seeds import child_seed

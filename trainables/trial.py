@@ -15,7 +15,7 @@ from trainables.bench import Bench, UnitResult
 from trainables.datasets.packs import open_pack
 from trainables.datasets.splits import split
 from trainables.feature_unit import run_feature_unit
-from trainables.generators.stage import makes_features
+from trainables.generators.training.stage import makes_features
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe
 from trainables.store import Store

@@ -9,7 +9,7 @@ import torch
 
 from trainables.bench import Bench, UnitResult
 from trainables.datasets.splits import Indices
-from trainables.generators.stage import resolve, told_by
+from trainables.generators.training.stage import resolve, told_by
 from trainables.inspectors.stage import Inspected, judge, read_predictions
 from trainables.inspectors.training import LabelledImages
 from trainables.particulars import particulars

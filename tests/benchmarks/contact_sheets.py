@@ -28,10 +28,10 @@ from trainables.datasets.settings import DataSettings
 from trainables.datasets.splits import split
 from trainables.errors import TrialFailure
 from trainables.generators import GENERATORS
-from trainables.generators.loop import train
-from trainables.generators.model import GeneratorModel
-from trainables.generators.stage import build
-from trainables.generators.subject import TrainingData
+from trainables.generators.bases.model import GeneratorModel
+from trainables.generators.bases.subject import TrainingData
+from trainables.generators.training.loop import train
+from trainables.generators.training.stage import build
 from trainables.recipe import GeneratorPart, ScorePart
 from trainables.registry import resolve
 from trainables.scores.distances import kid

@@ -31,11 +31,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from training_step import surfaces
 
 from trainables.generators import GENERATORS
-from trainables.generators.loop import train
-from trainables.generators.losses import trunk_slope
-from trainables.generators.model import GeneratorModel, to_signed
-from trainables.generators.stage import build
-from trainables.generators.subject import Batch, TrainingData
+from trainables.generators.bases.model import GeneratorModel, to_signed
+from trainables.generators.bases.subject import Batch, TrainingData
+from trainables.generators.training.loop import train
+from trainables.generators.training.losses import trunk_slope
+from trainables.generators.training.stage import build
 from trainables.recipe import GeneratorPart
 from trainables.registry import resolve
 

@@ -19,11 +19,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainables.datasets.procedural import draw
-from trainables.generators.layers import DownStack, UpStack, initialise, initialise_critic
-from trainables.generators.loop import train
-from trainables.generators.model import GeneratorModel, to_pixels
-from trainables.generators.stage import build
-from trainables.generators.subject import Subject, TrainingData
+from trainables.generators.bases.model import GeneratorModel, to_pixels
+from trainables.generators.bases.subject import Subject, TrainingData
+from trainables.generators.networks.layers import DownStack, UpStack, initialise, initialise_critic
+from trainables.generators.training.loop import train
+from trainables.generators.training.stage import build
 from trainables.recipe import GeneratorPart, ScorePart
 from trainables.scores.distances import kid
 from trainables.scores.extractors import make_extractor

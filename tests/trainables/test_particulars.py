@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from trainables.generators.bases.subject import Subject, TrainingData
 from trainables.generators.dcgan import Dcgan
 from trainables.generators.pe_gan import PeGan, PeGanConfig
-from trainables.generators.subject import Subject, TrainingData
 from trainables.inspectors.training import LabelledImages
 from trainables.particulars import Particulars, particulars
 from trainables.scores.extractors import Extractor

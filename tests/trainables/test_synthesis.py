@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables.errors import TrialFailure
-from trainables.generators.subject import Drawn
+from trainables.generators.bases.subject import Drawn
 from trainables.progress import StageUse
 from trainables.recipe import SynthesisPart
 from trainables.store import Store

@@ -17,7 +17,7 @@ from trainables.datasets.packs import fingerprint, open_pack
 from trainables.datasets.settings import DataSettings, ProceduralSettings
 from trainables.datasets.splits import split
 from trainables.errors import DatasetError, SettingsError
-from trainables.generators.stage import load_sampler
+from trainables.generators.training.stage import load_sampler
 from trainables.progress import Progress, Scores
 from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.store import Store

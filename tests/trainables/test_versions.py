@@ -14,41 +14,54 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SHARED = [f"generators/{name}.py" for name in ("loop", "stage", "subject", "model", "adversarial", "fitted", "layers", "losses", "diffaugment")]
-TRANSLATION = ["generators/image_to_image.py", "generators/translators.py"]
+SHARED = [f"generators/training/{name}.py" for name in ("loop", "stage", "losses", "diffaugment")]
+SHARED += [f"generators/bases/{name}.py" for name in ("subject", "model", "adversarial", "fitted")] + ["generators/networks/layers.py"]
+TRANSLATION = ["generators/bases/image_to_image.py", "generators/networks/translators.py"]
 """What the image-to-image families share."""
-RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "residual_networks", "image_to_image")]
-FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "flow", "unet", "told_changes", "attention")]
+RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/residual", "bases/image_to_image")]
+FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
     "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "67f445b717e8"),
-    "generators.loop:LOOP_VERSION": (2, SHARED, "9dbda9bc4edc"),
-    "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "3646085c673f"),
-    "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "e666996ed88a"),
-    "generators.sdg_gan:SdgGan.VERSION": (1, ["generators/sdg_gan.py", "datasets/augmentation.py"], "b156cb419cac"),
-    "generators.dcgan:Dcgan.VERSION": (2, ["generators/dcgan.py"], "054e627cc83c"),
-    "generators.wgan_gp:WganGp.VERSION": (3, ["generators/wgan_gp.py"], "6be5255dc08b"),
-    "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py", "generators/paths.py"], "c39dfc192239"),
-    "generators.cyclegan:CycleGan.VERSION": (1, ["generators/cyclegan.py", "generators/image_pool.py", *TRANSLATION], "a11354719349"),
-    "generators.stargan:StarGan.VERSION": (1, ["generators/stargan.py", *TRANSLATION], "98d4414cab5b"),
-    "generators.pe_gan:PeGan.VERSION": (3, ["generators/pe_gan.py", "generators/stargan.py", *TRANSLATION], "b35b1772bc2c"),
-    "generators.stylegan2:StyleGan2.VERSION": (1, ["generators/stylegan2.py", "generators/style_networks.py", "generators/ada.py"], "56e2d6063f96"),
-    "generators.defect_residual:DefectResidual.VERSION": (1, RESIDUAL, "6b5bc4b66c77"),
-    "generators.cutpaste:CutPaste.VERSION": (1, ["generators/cutpaste.py", "generators/pasting.py"], "752186099e41"),
-    "generators.perlin:Perlin.VERSION": (1, ["generators/perlin.py", "generators/pasting.py"], "55074cb1cd89"),
+    "generators.training.loop:LOOP_VERSION": (2, SHARED, "3512250cacba"),
+    "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "e6d94bf133ca"),
+    "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "c3bc8fb416fc"),
+    "generators.sdg_gan:SdgGan.VERSION": (1, ["generators/sdg_gan.py", "datasets/augmentation.py"], "d1fb96178be4"),
+    "generators.dcgan:Dcgan.VERSION": (2, ["generators/dcgan.py"], "6487bce24759"),
+    "generators.wgan_gp:WganGp.VERSION": (3, ["generators/wgan_gp.py"], "8a261b944e4b"),
+    "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py", "generators/training/paths.py"], "6ebd74ef1f57"),
+    "generators.cyclegan:CycleGan.VERSION": (1, ["generators/cyclegan.py", "generators/training/image_pool.py", *TRANSLATION], "b6830dc1305a"),
+    "generators.stargan:StarGan.VERSION": (1, ["generators/stargan.py", *TRANSLATION], "08753fd2c582"),
+    "generators.pe_gan:PeGan.VERSION": (3, ["generators/pe_gan.py", "generators/stargan.py", *TRANSLATION], "2390d9afcb85"),
+    "generators.stylegan2:StyleGan2.VERSION": (
+        1,
+        ["generators/stylegan2.py", "generators/networks/style.py", "generators/training/ada.py"],
+        "1ff4ff5f2544",
+    ),
+    "generators.defect_residual:DefectResidual.VERSION": (1, RESIDUAL, "938161cc1424"),
+    "generators.cutpaste:CutPaste.VERSION": (1, ["generators/cutpaste.py", "generators/bases/pasting.py"], "c162fa1ee69e"),
+    "generators.perlin:Perlin.VERSION": (1, ["generators/perlin.py", "generators/bases/pasting.py"], "88c8c4aa88d7"),
     "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "dbe0fd72b641"),
-    "particulars:VERSION": (1, ["particulars.py"], "b12054a9da52"),
-    "generators.fastgan:Fastgan.VERSION": (1, ["generators/fastgan.py", "generators/fastgan_networks.py", "generators/attention.py"], "d82094d1ea9c"),
-    "generators.flow_unet:FlowUnet.VERSION": (1, FLOW_UNET, "5a7068dc4e3c"),
-    "generators.tf_vaegan:TfVaegan.VERSION": (1, ["generators/tf_vaegan.py", "generators/features.py"], "ca18f3aff418"),
-    "generators.vaegan_ce:VaeganCe.VERSION": (1, ["generators/vaegan_ce.py", "generators/tf_vaegan.py", "generators/features.py"], "700687610822"),
-    "generators.smote:Smote.VERSION": (1, ["generators/smote.py", "generators/features.py"], "0a6eb32660f3"),
-    "generators.adasyn:Adasyn.VERSION": (1, ["generators/adasyn.py", "generators/smote.py", "generators/features.py"], "4b118904ad09"),
-    "synthesis:VERSION": (2, ["synthesis.py"], "e9e4a1e24b16"),
+    "particulars:VERSION": (1, ["particulars.py"], "c318b564491d"),
+    "generators.fastgan:Fastgan.VERSION": (
+        1,
+        ["generators/fastgan.py", "generators/networks/fastgan.py", "generators/networks/attention.py"],
+        "2696e9ff76c0",
+    ),
+    "generators.flow_unet:FlowUnet.VERSION": (1, FLOW_UNET, "2005a924f9eb"),
+    "generators.tf_vaegan:TfVaegan.VERSION": (1, ["generators/tf_vaegan.py", "generators/bases/features.py"], "47a50e51a146"),
+    "generators.vaegan_ce:VaeganCe.VERSION": (
+        1,
+        ["generators/vaegan_ce.py", "generators/tf_vaegan.py", "generators/bases/features.py"],
+        "5dd429849296",
+    ),
+    "generators.smote:Smote.VERSION": (1, ["generators/smote.py", "generators/bases/features.py"], "9c6a2f1009b6"),
+    "generators.adasyn:Adasyn.VERSION": (1, ["generators/adasyn.py", "generators/smote.py", "generators/bases/features.py"], "01534c553f38"),
+    "synthesis:VERSION": (2, ["synthesis.py"], "6b691e17d719"),
     "inspectors.stage:VERSION": (1, ["inspectors/stage.py", "inspectors/training.py", "datasets/augmentation.py"], "d2aa3321ecd9"),
-    "inspectors.head:VERSION": (1, ["inspectors/head.py"], "1905b325dc18"),
+    "inspectors.head:VERSION": (1, ["inspectors/head.py"], "99f45b6c5fb1"),
     "inspectors.classifiers:Classifier.VERSION": (1, ["inspectors/classifiers.py"], "7b62cd9b7148"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),

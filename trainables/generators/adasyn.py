@@ -6,8 +6,8 @@ import numpy as np
 from imblearn.over_sampling import ADASYN
 from numpy.typing import NDArray
 
-from trainables.generators.features import FeatureConfig
-from trainables.generators.model import check_limits
+from trainables.generators.bases.features import FeatureConfig
+from trainables.generators.bases.model import check_limits
 from trainables.generators.smote import OTHERS, Smote, oversampled
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables.errors import SettingsError
-from trainables.generators.model import check_limits
-from trainables.generators.pasting import PastingModel, jitter_light, uniform
+from trainables.generators.bases.model import check_limits
+from trainables.generators.bases.pasting import PastingModel, jitter_light, uniform
 
 LEAST_AREA = 0.02
 """Smallest share of the picture that a rectangle covers (CutPaste)."""

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.errors import SettingsError
-from trainables.generators.diffaugment import Policy, diffaugment
-from trainables.generators.image_pool import ImagePool
-from trainables.generators.image_to_image import ImageToImageModel
-from trainables.generators.layers import initialise
-from trainables.generators.losses import PENALISED, autograd_slope, critic_loss, generator_loss, slope_penalty
-from trainables.generators.model import check_limits, millions, to_signed
-from trainables.generators.subject import Batch
-from trainables.generators.translators import Translator, instance_norm
+from trainables.generators.bases.image_to_image import ImageToImageModel
+from trainables.generators.bases.model import check_limits, millions, to_signed
+from trainables.generators.bases.subject import Batch
+from trainables.generators.networks.layers import initialise
+from trainables.generators.networks.translators import Norm, Translator, normalise
+from trainables.generators.training.diffaugment import Policy, diffaugment
+from trainables.generators.training.image_pool import ImagePool
+from trainables.generators.training.losses import PENALISED, autograd_slope, critic_loss, generator_loss, slope_penalty
 
 LOAD_SCALE = 286 / 256
 """How much larger than its crop an image is made, in the authors' code."""
@@ -50,6 +50,9 @@ class CycleGanConfig:
     """Channels after the first convolution of all networks."""
     n_res_blocks: int | Literal["auto"] = "auto"
     """Residual blocks; auto has 9 at 256 px and 6 below."""
+    norm: Norm = "instance"
+    """In all networks. The authors' instance norm takes the brightness and contrast of each image away, at every layer; layer norm, for comparison,
+    does not, which surfaces of changing brightness ask for."""
     jitter: bool = True
     """Shows images enlarged by 286 / 256, cropped at random and mirrored left to right at random, of both sides."""
     mirror_backgrounds: bool = True
@@ -89,13 +92,13 @@ OTHER = {"defect": "background", "background": "defect"}
 
 
 class PatchCritic(nn.Module):
-    """The 70 x 70 PatchGAN: three 4 x 4 convolutions of stride 2 and two of stride 1, with instance norm after all but the ends."""
+    """The 70 x 70 PatchGAN: three 4 x 4 convolutions of stride 2 and two of stride 1, with a norm after all but the ends."""
 
-    def __init__(self, *, width: int, channels: int) -> None:
+    def __init__(self, *, width: int, channels: int, norm: Norm = "instance") -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for now, stride in ((2 * width, 2), (4 * width, 2), (8 * width, 1)):
-            layers += [nn.Conv2d(now // 2, now, 4, stride, 1, bias=False), instance_norm(now, affine=False), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [nn.Conv2d(now // 2, now, 4, stride, 1, bias=False), normalise(norm, now, affine=False), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -115,15 +118,15 @@ class CycleGan(ImageToImageModel):
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         """Makes a generator to, and a critic of, defects and backgrounds; convolutions are drawn from N(0, 0.02)."""
-        width, channels, blocks = self.config.base_width, self.subject.channels, self.config.n_res_blocks
+        width, channels, blocks, norm = self.config.base_width, self.subject.channels, self.config.n_res_blocks, self.config.norm
         if blocks == "auto":
             blocks = BLOCKS.get(self.subject.size_px, 6)
 
         def generator() -> nn.Module:
-            return Translator(width=width, blocks=blocks, side=3, channels=channels, reflects=True, affine=False)
+            return Translator(width=width, blocks=blocks, side=3, channels=channels, reflects=True, norm=norm, affine=False)
 
         generators = nn.ModuleDict({side: generator() for side in OTHER})
-        critics = nn.ModuleDict({side: PatchCritic(width=width, channels=channels) for side in OTHER})
+        critics = nn.ModuleDict({side: PatchCritic(width=width, channels=channels, norm=norm) for side in OTHER})
         initialise(generators)
         initialise(critics)
         shape, size = self.subject.shape, self.config.pool_size

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from trainables.errors import SettingsError
-from trainables.generators.adversarial import AdversarialModel
-from trainables.generators.diffaugment import Policy
-from trainables.generators.layers import DownStack, UpStack, initialise, initialise_critic
-from trainables.generators.losses import PENALISED
-from trainables.generators.model import adam, check_limits
+from trainables.generators.bases.adversarial import AdversarialModel
+from trainables.generators.bases.model import adam, check_limits
+from trainables.generators.networks.layers import DownStack, UpStack, initialise, initialise_critic
+from trainables.generators.training.diffaugment import Policy
+from trainables.generators.training.losses import PENALISED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

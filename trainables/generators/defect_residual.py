@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.errors import SettingsError
-from trainables.generators.adversarial import AdversarialModel
-from trainables.generators.diffaugment import Policy, diffaugment
-from trainables.generators.image_to_image import mirror
-from trainables.generators.layers import initialise_critic
-from trainables.generators.loop import Shuffle
-from trainables.generators.model import SAMPLE_BATCH, adam, check_limits, read_betas, to_pixels, to_signed
-from trainables.generators.residual_networks import GROUP, PairCritic, ResidualGenerator
-from trainables.generators.subject import Batch, Drawn
+from trainables.generators.bases.adversarial import AdversarialModel
+from trainables.generators.bases.image_to_image import mirror
+from trainables.generators.bases.model import SAMPLE_BATCH, adam, check_limits, read_betas, to_pixels, to_signed
+from trainables.generators.bases.subject import Batch, Drawn
+from trainables.generators.networks.layers import initialise_critic
+from trainables.generators.networks.residual import GROUP, PairCritic, ResidualGenerator
+from trainables.generators.training.diffaugment import Policy, diffaugment
+from trainables.generators.training.loop import Shuffle
 from trainables.seeds import child_seed
 
 LEAST_SHARE = 0.1

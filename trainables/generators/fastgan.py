@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.errors import SettingsError
-from trainables.generators.adversarial import AdversarialModel
-from trainables.generators.diffaugment import Policy
-from trainables.generators.fastgan_networks import FastCritic, FastGenerator, quarter
-from trainables.generators.layers import initialise, initialise_critic
-from trainables.generators.losses import PENALISED, autograd_slope, critic_loss, slope_penalty
-from trainables.generators.model import adam, check_limits, read_betas
+from trainables.generators.bases.adversarial import AdversarialModel
+from trainables.generators.bases.model import adam, check_limits, read_betas
+from trainables.generators.networks.fastgan import FastCritic, FastGenerator, quarter
+from trainables.generators.networks.layers import initialise, initialise_critic
+from trainables.generators.training.diffaugment import Policy
+from trainables.generators.training.losses import PENALISED, autograd_slope, critic_loss, slope_penalty
 
 SCALES = (1, 2, 4)
 """Pixels that are averaged before a reconstruction is compared with its image."""

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import SettingsError
-from trainables.generators.flow import PATHS, Objective, Path, TimeSampling, heun
-from trainables.generators.model import SAMPLE_BATCH, GeneratorModel, adam, check_limits, to_pixels, to_signed
-from trainables.generators.subject import Batch, Drawn, TrainingData
-from trainables.generators.told_changes import CHANGES, change
-from trainables.generators.unet import UNet
+from trainables.generators.bases.model import SAMPLE_BATCH, GeneratorModel, adam, check_limits, to_pixels, to_signed
+from trainables.generators.bases.subject import Batch, Drawn, TrainingData
+from trainables.generators.networks.unet import UNet
+from trainables.generators.training.flow import PATHS, Objective, Path, TimeSampling, heun
+from trainables.generators.training.told_changes import CHANGES, change
 from trainables.scores.costs import ms_per_image, multiply_adds_g
 from trainables.seeds import child_seed
 

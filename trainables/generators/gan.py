@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import SettingsError
-from trainables.generators.adversarial import AdversarialModel
-from trainables.generators.diffaugment import Policy
-from trainables.generators.layers import ClassCode
-from trainables.generators.model import adam, check_limits
-from trainables.generators.subject import Subject
+from trainables.generators.bases.adversarial import AdversarialModel
+from trainables.generators.bases.model import adam, check_limits
+from trainables.generators.bases.subject import Subject
+from trainables.generators.networks.layers import ClassCode
+from trainables.generators.training.diffaugment import Policy
 
 FACTORS = (1, 2, 4, 8)
 """Units of the four hidden layers over `width`: 256, 512, 1024, 2048."""

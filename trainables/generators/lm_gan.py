@@ -11,11 +11,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trainables.generators.diffaugment import Policy
-from trainables.generators.layers import ClassCode, DownStack, initialise, initialise_critic
-from trainables.generators.model import SAMPLE_BATCH, adam, check_limits, to_pixels
-from trainables.generators.paths import EPSILON, Way, arc, line, path_length, strip
-from trainables.generators.subject import Subject, TrainingData
+from trainables.generators.bases.model import SAMPLE_BATCH, adam, check_limits, to_pixels
+from trainables.generators.bases.subject import Subject, TrainingData
+from trainables.generators.networks.layers import ClassCode, DownStack, initialise, initialise_critic
+from trainables.generators.training.diffaugment import Policy
+from trainables.generators.training.paths import EPSILON, Way, arc, line, path_length, strip
 from trainables.generators.wgan_gp import WganGp
 from trainables.seeds import child_seed
 

@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from trainables.generators.bases.subject import TrainingData
+from trainables.generators.networks.translators import Translator, TwoHeadedCritic
 from trainables.generators.stargan import DomainConfig, StarGan, check_domain_settings
-from trainables.generators.subject import TrainingData
-from trainables.generators.translators import Translator, TwoHeadedCritic
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from trainables.errors import SettingsError
-from trainables.generators.model import check_limits
-from trainables.generators.pasting import PastingModel, jitter_light, uniform
+from trainables.generators.bases.model import check_limits
+from trainables.generators.bases.pasting import PastingModel, jitter_light, uniform
 
 LEAST_OPACITY = 0.1
 """Opacity begins here (DRAEM: drawn from [0.1, 1])."""

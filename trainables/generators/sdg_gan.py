@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from trainables.datasets.augmentation import augment, relight
 from trainables.errors import SettingsError
-from trainables.generators.adversarial import AdversarialModel
-from trainables.generators.diffaugment import Policy
-from trainables.generators.layers import ClassCode, TrunkCritic, halvings, initialise_critic
-from trainables.generators.losses import PENALISED
-from trainables.generators.model import adam, check_limits, read_betas
-from trainables.generators.subject import Subject
+from trainables.generators.bases.adversarial import AdversarialModel
+from trainables.generators.bases.model import adam, check_limits, read_betas
+from trainables.generators.bases.subject import Subject
+from trainables.generators.networks.layers import ClassCode, TrunkCritic, halvings, initialise_critic
+from trainables.generators.training.diffaugment import Policy
+from trainables.generators.training.losses import PENALISED
 
 DOUBLINGS = ((4, 16), (4, 8), (4, 4), (6, 4), (6, 2), (6, 1))
 """Table 2's transposed convolutions from 4 to 256 px: side of the kernel, channels over `width`. A smaller image leaves out the first."""

@@ -13,10 +13,10 @@ from imblearn.over_sampling import SMOTE
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.generators.features import HEAD_SETTINGS, FeatureConfig
-from trainables.generators.fitted import FittedModel
-from trainables.generators.model import check_limits
-from trainables.generators.subject import Drawn, TrainingData
+from trainables.generators.bases.features import HEAD_SETTINGS, FeatureConfig
+from trainables.generators.bases.fitted import FittedModel
+from trainables.generators.bases.model import check_limits
+from trainables.generators.bases.subject import Drawn, TrainingData
 from trainables.seeds import child_seed
 
 OTHERS = -1

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.errors import SettingsError
-from trainables.generators.diffaugment import Policy, diffaugment
-from trainables.generators.image_to_image import ImageToImageModel
-from trainables.generators.losses import PENALISED, critic_loss, generator_loss, slope_penalty
-from trainables.generators.model import check_limits, to_signed
-from trainables.generators.subject import Batch, Subject
-from trainables.generators.translators import Translator, TwoHeadedCritic, with_background
+from trainables.generators.bases.image_to_image import ImageToImageModel
+from trainables.generators.bases.model import check_limits, to_signed
+from trainables.generators.bases.subject import Batch, Subject
+from trainables.generators.networks.translators import Translator, TwoHeadedCritic, with_background
+from trainables.generators.training.diffaugment import Policy, diffaugment
+from trainables.generators.training.losses import PENALISED, critic_loss, generator_loss, slope_penalty
 
 STAGES = 6
 """Convolutions of stride 2 in the critic, where the image is large enough for so many."""

@@ -1,6 +1,6 @@
 """StyleGAN2 with DiffAugment, the generator of Saiz et al. 2021, and adaptive augmentation (ADA) as an option.
 
-The paper states no settings; what stands here are those of the `low_shot` preset of DiffAugment's StyleGAN2. Networks are in `style_networks`.
+The paper states no settings; what stands here are those of the `low_shot` preset of DiffAugment's StyleGAN2. Networks are in `networks.style`.
 """
 
 import math
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import SettingsError
-from trainables.generators import ada
-from trainables.generators.adversarial import AdversarialModel
-from trainables.generators.diffaugment import Policy
-from trainables.generators.losses import critic_loss, slope_penalty
-from trainables.generators.model import SAMPLE_BATCH, adam, check_limits, to_pixels, to_signed
-from trainables.generators.style_networks import Discriminator, StyleGenerator, map_sides
-from trainables.generators.subject import Batch, Drawn
+from trainables.generators.bases.adversarial import AdversarialModel
+from trainables.generators.bases.model import SAMPLE_BATCH, adam, check_limits, to_pixels, to_signed
+from trainables.generators.bases.subject import Batch, Drawn
+from trainables.generators.networks.style import Discriminator, StyleGenerator, map_sides
+from trainables.generators.training import ada
+from trainables.generators.training.diffaugment import Policy
+from trainables.generators.training.losses import critic_loss, slope_penalty
 from trainables.seeds import child_seed
 
 KEPT_W = 0.995

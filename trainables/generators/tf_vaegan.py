@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.generators.features import FeatureConfig, FeatureModel, Scaling, gaussian_kl
-from trainables.generators.layers import ClassCode, initialise_critic
-from trainables.generators.losses import autograd_slope, critic_loss, generator_loss, gradient_penalty
-from trainables.generators.model import adam, check_limits
-from trainables.generators.subject import Batch, Subject
+from trainables.generators.bases.features import FeatureConfig, FeatureModel, Scaling, gaussian_kl
+from trainables.generators.bases.model import adam, check_limits
+from trainables.generators.bases.subject import Batch, Subject
+from trainables.generators.networks.layers import ClassCode, initialise_critic
+from trainables.generators.training.losses import autograd_slope, critic_loss, generator_loss, gradient_penalty
 
 BETAS = (0.5, 0.999)
 PENALTY_RANGE = (1.001, 1.05)

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from trainables.generators.adversarial import AdversarialModel
-from trainables.generators.diffaugment import Policy
-from trainables.generators.layers import DownStack, UpStack, initialise, initialise_critic
-from trainables.generators.model import adam, check_limits, read_betas
+from trainables.generators.bases.adversarial import AdversarialModel
+from trainables.generators.bases.model import adam, check_limits, read_betas
+from trainables.generators.networks.layers import DownStack, UpStack, initialise, initialise_critic
+from trainables.generators.training.diffaugment import Policy
 
 Betas = Literal["0,0.9", "0.5,0.9", "0.5,0.999"]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.errors import TrialFailure
-from trainables.generators.loop import Shuffle
+from trainables.generators.training.loop import Shuffle
 from trainables.inspectors.training import Inspector
 from trainables.progress import Progress
 from trainables.store import Entry, Store, stage_key

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import SettingsError
+from trainables.generators.bases.subject import Batch, Subject, TrainingData
 from trainables.generators.cyclegan import CycleGan, CycleGanConfig, PatchCritic, jittered, l1_of_both
-from trainables.generators.image_pool import ImagePool
-from trainables.generators.loop import train
-from trainables.generators.subject import Batch, Subject, TrainingData
-from trainables.generators.translators import ReflectedConv2d
+from trainables.generators.networks.translators import ReflectedConv2d
+from trainables.generators.training.image_pool import ImagePool
+from trainables.generators.training.loop import train
 
 TINY = {"base_width": 8, "n_res_blocks": 1, "batch": 4}
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from trainables.errors import SettingsError
+from trainables.generators.bases.subject import Batch, Subject, TrainingData
 from trainables.generators.defect_residual import DefectResidual, DefectResidualConfig
-from trainables.generators.loop import train
-from trainables.generators.residual_networks import masked, pooled_noise
-from trainables.generators.subject import Batch, Subject, TrainingData
+from trainables.generators.networks.residual import masked, pooled_noise
+from trainables.generators.training.loop import train
 
 SMALL: dict[str, Any] = {"width": 8, "latent_dim": 8, "batch": 8, "gp_interval": 1}
 LOSSES = ["r1_logistic", "wgan_gp", "rpgan"]

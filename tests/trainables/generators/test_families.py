@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.errors import SettingsError, TrialFailure
 from trainables.generators import GENERATORS
-from trainables.generators.loop import train
-from trainables.generators.model import GeneratorModel
-from trainables.generators.stage import build
-from trainables.generators.subject import Subject, TrainingData
+from trainables.generators.bases.model import GeneratorModel
+from trainables.generators.bases.subject import Subject, TrainingData
+from trainables.generators.training.loop import train
+from trainables.generators.training.stage import build
 from trainables.recipe import GeneratorPart
 from trainables.registry import resolve
 from trainables.settings import from_plain

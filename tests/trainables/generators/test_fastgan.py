@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.generators.bases.subject import Batch, Subject, TrainingData
 from trainables.generators.fastgan import Fastgan, FastganConfig, reconstruction_loss
-from trainables.generators.fastgan_networks import Excitation, GatedConvolution, SpectralConv2d, channels_at, quarter
-from trainables.generators.losses import autograd_slope
-from trainables.generators.subject import Batch, Subject, TrainingData
+from trainables.generators.networks.fastgan import Excitation, GatedConvolution, SpectralConv2d, channels_at, quarter
+from trainables.generators.training.losses import autograd_slope
 
 
 def model(*, size_px: int = 32, num_classes: int = 1, vectors: Tensor | None = None, **settings: object) -> Fastgan:

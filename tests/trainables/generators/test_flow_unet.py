@@ -9,13 +9,13 @@ from torch import Tensor
 
 from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.errors import SettingsError
-from trainables.generators.attention import SelfAttention
+from trainables.generators.bases.subject import Batch, Subject, TrainingData
 from trainables.generators.flow_unet import FlowUnet, FlowUnetConfig
-from trainables.generators.loop import train
-from trainables.generators.stage import generator_key, train_to_mark
-from trainables.generators.subject import Batch, Subject, TrainingData
-from trainables.generators.told_changes import CHANGES, change
-from trainables.generators.unet import PATCH_PX, UNet, drop
+from trainables.generators.networks.attention import SelfAttention
+from trainables.generators.networks.unet import PATCH_PX, UNet, drop
+from trainables.generators.training.loop import train
+from trainables.generators.training.stage import generator_key, train_to_mark
+from trainables.generators.training.told_changes import CHANGES, change
 from trainables.recipe import GeneratorPart
 from trainables.store import Store
 

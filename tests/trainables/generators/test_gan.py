@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from trainables.errors import SettingsError
+from trainables.generators.bases.subject import Batch, Subject
 from trainables.generators.dcgan import Dcgan, DcganConfig
 from trainables.generators.gan import Gan, GanConfig
 from trainables.generators.lsgan import Lsgan, LsganConfig
-from trainables.generators.subject import Batch, Subject
 
 
 def test_the_fully_connected_networks_have_five_layers_each() -> None:

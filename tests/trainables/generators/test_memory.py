@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from trainables.errors import SettingsError
-from trainables.generators import GENERATORS, stage
-from trainables.generators.model import GeneratorModel
-from trainables.generators.stage import load_sampler, train_to_mark
-from trainables.generators.subject import TrainingData
+from trainables.generators import GENERATORS
+from trainables.generators.bases.model import GeneratorModel
+from trainables.generators.bases.subject import TrainingData
+from trainables.generators.training import stage
+from trainables.generators.training.stage import load_sampler, train_to_mark
 from trainables.recipe import GeneratorPart
 from trainables.registry import resolve
 from trainables.scores.costs import PeakMemory

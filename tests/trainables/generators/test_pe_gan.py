@@ -5,9 +5,9 @@ import torch
 
 from spaces.generators import GENERATOR_SPACES
 from spaces.space import Space
-from trainables.generators.loop import train
+from trainables.generators.bases.subject import Subject, TrainingData
 from trainables.generators.pe_gan import PeGan, PeGanConfig
-from trainables.generators.subject import Subject, TrainingData
+from trainables.generators.training.loop import train
 
 TINY = {"base_width": 8, "n_res_blocks": 1, "batch": 4, "n_critic": 1}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.generators.loop import train
+from trainables.generators.bases.subject import Batch, Subject, TrainingData
 from trainables.generators.sdg_gan import SdgGan, SdgGanConfig
-from trainables.generators.subject import Batch, Subject, TrainingData
+from trainables.generators.training.loop import train
 
 
 def sizes(model: SdgGan) -> tuple[int, int]:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.generators.loop import train
-from trainables.generators.losses import autograd_slope
-from trainables.generators.model import GeneratorModel
+from trainables.generators.bases.model import GeneratorModel
+from trainables.generators.bases.subject import Subject, TrainingData
 from trainables.generators.pe_gan import PeGan, PeGanConfig
 from trainables.generators.stargan import StarGan, StarGanConfig
-from trainables.generators.subject import Subject, TrainingData
+from trainables.generators.training.loop import train
+from trainables.generators.training.losses import autograd_slope
 
 TINY = {"base_width": 8, "n_res_blocks": 1, "batch": 4, "n_critic": 1}
 

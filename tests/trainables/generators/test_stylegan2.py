@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.generators.loop import train
-from trainables.generators.style_networks import (
+from trainables.generators.bases.subject import Batch, Subject, TrainingData
+from trainables.generators.networks.style import (
     ACTIVATION_GAIN,
     Discriminator,
     ResidualBlock,
@@ -19,7 +19,7 @@ from trainables.generators.style_networks import (
     map_sides,
 )
 from trainables.generators.stylegan2 import StyleGan2, StyleGan2Config, mix_styles, path_lengths
-from trainables.generators.subject import Batch, Subject, TrainingData
+from trainables.generators.training.loop import train
 
 GREY = Subject(shape=(1, 32, 32))
 
