@@ -32,10 +32,6 @@ class Bench:
         """Takes images of the pack with their labels."""
         return LabelledImages(images=torch.from_numpy(self.pack.images[rows]), labels=torch.from_numpy(self.pack.labels[rows]))
 
-    def masks(self, rows: Indices) -> torch.Tensor | None:
-        """Takes masks of the pack, uint8 (n, 1, S, S) of 0 and 255, where it has any; all 0 for an image that nobody marked."""
-        return torch.from_numpy(self.pack.masks[rows])[:, None] * 255 if self.pack.masks is not None else None
-
     @property
     def readable(self) -> dict[str, Indices]:
         """Splits that scores may be taken on: validation, and test only where the recipe says so."""

@@ -124,11 +124,11 @@ def train_generators(
         scene, scene_key = torch.from_numpy(np.array(found.images)), found.key
         inputs = [*inputs, found.key]
     rows = torch.isin(labels, torch.tensor(list(bench.defects)))
-    masks = bench.masks(bench.parts.train[rows.numpy()]) if family.makes == "images and masks" else None
+    masks = bench.pack.defect_masks(bench.parts.train[rows.numpy()]) if family.makes == "images and masks" else None
     data = TrainingData(
         items=items[rows],
         labels=labels[rows],
-        masks=masks,
+        masks=torch.from_numpy(masks) if masks is not None else None,
         backgrounds=scene,
         num_classes=len(bench.defects),
         class_vectors=told.vectors,

@@ -56,15 +56,14 @@ class Images:
         self.rows = {name: getattr(parts, name)[kept[name].numpy()] for name in labels}
         self.labels = {name: of[kept[name]] for name, of in labels.items()}
         self.images = {name: torch.from_numpy(pack.images[rows]) for name, rows in self.rows.items()}
-        masks = getattr(pack, "masks", None)
-        self.masks = torch.from_numpy(np.array(masks[self.rows["train"]])) if masks is not None else None
+        masks = pack.defect_masks(self.rows["train"])
+        self.masks = torch.from_numpy(masks) if masks is not None else None
 
     @property
     def data(self) -> TrainingData:
         """The training split."""
-        masks = self.masks if self.masks is None or self.masks.ndim == 4 else self.masks[:, None]
         return TrainingData(
-            items=self.images["train"], labels=self.labels["train"], masks=masks, backgrounds=self.scenes, num_classes=len(self.classes)
+            items=self.images["train"], labels=self.labels["train"], masks=self.masks, backgrounds=self.scenes, num_classes=len(self.classes)
         )
 
 

@@ -6,16 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import load
 
-from trainables.bench import Bench
-from trainables.datasets.packs import fingerprint, open_pack
+from trainables.datasets.packs import fingerprint
 from trainables.datasets.settings import DataSettings, ProceduralSettings
-from trainables.datasets.splits import split
 from trainables.errors import DatasetError, SettingsError
 from trainables.generators.training.stage import load_sampler
 from trainables.progress import Progress, Scores
@@ -137,17 +133,6 @@ def test_a_family_that_learns_nothing_is_fitted_once_for_all_settings_and_marks(
     assert set(kept) == {"items", "labels", "masks", "backgrounds"}
     pool = store.lookup("pool", next(use.key for use in first.stages if use.stage == "pool"))
     assert pool is not None and set(load(pool.read("images.safetensors"))) == {"images", "masks"}
-
-
-def test_masks_of_the_pack_come_with_the_images_that_are_trained_on(tmp_path: Path) -> None:
-    pack = open_pack(DATA, fingerprint(DATA), Store(tmp_path))
-    parts = split(pack, DATA)
-    bench = Bench(recipe=recipe(), store=Store(tmp_path), device="cpu", pack=pack, parts=parts)
-    masks = bench.masks(parts.train)
-    assert masks is not None and masks.dtype == torch.uint8 and set(masks.unique().tolist()) == {0, 255}
-    assert pack.masks is not None and np.array_equal(masks[:, 0].numpy() > 0, pack.masks[parts.train] > 0)
-    without = replace(bench, pack=replace(pack, masks=None))
-    assert without.masks(parts.train) is None
 
 
 def test_the_confidence_filter_lets_through_what_is_taken_for_its_class(tmp_path: Path) -> None:

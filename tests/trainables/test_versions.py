@@ -22,9 +22,9 @@ RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/re
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
-    "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "00f85790a128"),
+    "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "c8079fa4d9ce"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
-    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "67f445b717e8"),
+    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "f2b2558a6934"),
     "generators.training.loop:LOOP_VERSION": (2, SHARED, "3512250cacba"),
     "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "e6d94bf133ca"),
     "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "c3bc8fb416fc"),
@@ -40,9 +40,9 @@ STAGES = {
         ["generators/stylegan2.py", "generators/networks/style.py", "generators/training/ada.py"],
         "1ff4ff5f2544",
     ),
-    "generators.defect_residual:DefectResidual.VERSION": (1, RESIDUAL, "938161cc1424"),
-    "generators.cutpaste:CutPaste.VERSION": (1, ["generators/cutpaste.py", "generators/bases/pasting.py"], "c162fa1ee69e"),
-    "generators.perlin:Perlin.VERSION": (1, ["generators/perlin.py", "generators/bases/pasting.py"], "88c8c4aa88d7"),
+    "generators.defect_residual:DefectResidual.VERSION": (2, RESIDUAL, "58c88eccfc5c"),
+    "generators.cutpaste:CutPaste.VERSION": (2, ["generators/cutpaste.py", "generators/bases/pasting.py"], "6056a495e4db"),
+    "generators.perlin:Perlin.VERSION": (2, ["generators/perlin.py", "generators/bases/pasting.py"], "18bb2f60ad67"),
     "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "dbe0fd72b641"),
     "particulars:VERSION": (1, ["particulars.py"], "c318b564491d"),
     "generators.fastgan:Fastgan.VERSION": (

@@ -1,9 +1,12 @@
 """VOC XML boxes: where defects are, for images that come without masks. Called by loaders and by cropping."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
 
 from trainables.datasets.listing import EXAMPLES, Problem, Sample
 
@@ -17,6 +20,14 @@ class Annotation:
 
     file: Path
     boxes: tuple[Box, ...]
+
+
+def fill_boxes(boxes: Iterable[Sequence[float]], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Gives (height, width), true on every pixel that a box touches."""
+    filled = np.zeros((height, width), dtype=bool)
+    for left, top, right, bottom in boxes:
+        filled[int(top * height) : int(np.ceil(bottom * height)), int(left * width) : int(np.ceil(right * width))] = True
+    return filled
 
 
 def read_boxes(folder: Path) -> tuple[dict[str, Annotation], list[Problem]]:

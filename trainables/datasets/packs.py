@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from trainables.datasets.boxes import fill_boxes
 from trainables.datasets.listing import DEFECT_FREE, Listing, load_listing
 from trainables.datasets.problems import problems_of, refuse
 from trainables.datasets.procedural import VERSION as SURFACES
@@ -50,6 +51,21 @@ class Pack:
     """(K, 4) left, top, right, bottom of each image's defects, in fractions of its sides."""
     sizes: npt.NDArray[np.int64]
     """(N, 2) height and width of the files in pixels."""
+
+    def defect_masks(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8] | None:
+        """Says where the defects of images are: (n, 1, S, S) of 0 and 255, by the mask, else by the boxes, filled; all 0 where nobody knows.
+
+        None, where nobody knows of any of them.
+        """
+        marked = np.array([self.has_mask[row] or len(self.boxes[row]) > 0 for row in rows], dtype=bool)
+        if not marked.any():
+            return None
+        known = np.zeros((len(rows), 1, *self.images.shape[2:]), dtype=np.uint8)
+        for place in np.flatnonzero(marked):
+            row = rows[place]
+            own = self.masks[row] > 0 if self.masks is not None and self.has_mask[row] else fill_boxes(self.boxes[row], *self.images.shape[2:])
+            known[place, 0] = own * np.uint8(255)
+        return known
 
 
 def fingerprint(settings: DataSettings, listing: Listing | None = None) -> str:

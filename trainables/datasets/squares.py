@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainables.datasets.boxes import fill_boxes
 from trainables.datasets.listing import Picture, Sample
 
 Square = tuple[int, int, int]
@@ -21,10 +22,7 @@ def defect_map(sample: Sample, picture: Picture, *, free: bool) -> npt.NDArray[n
         return np.zeros((height, width), dtype=bool)
     if not sample.boxes:
         return None
-    blocked = np.zeros((height, width), dtype=bool)
-    for left, top, right, bottom in sample.boxes:
-        blocked[int(top * height) : int(np.ceil(bottom * height)), int(left * width) : int(np.ceil(right * width))] = True
-    return blocked
+    return fill_boxes(sample.boxes, height, width)
 
 
 def free_squares(blocked: npt.NDArray[np.bool_], *, least: int, most: int, limit: int) -> list[Square]:

@@ -55,7 +55,7 @@ class CutPasteConfig:
 class CutPaste(PastingModel):
     """Cuts, changes and pastes whole batches at a time."""
 
-    VERSION = 1
+    VERSION = 2
     Config: ClassVar[type[Any]] = CutPasteConfig
     sampling_settings = ("patch_area", "patch_shape", "jitter", "resize", "rotation_deg", "blend")
     config: CutPasteConfig

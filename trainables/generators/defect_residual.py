@@ -99,7 +99,7 @@ class DefectResidual(AdversarialModel):
     makes = "images and masks"
     needs_backgrounds = True
     sizes_px = (32, 64, 128, 256)
-    VERSION = 1
+    VERSION = 2
     Config: ClassVar[type[Any]] = DefectResidualConfig
     config: DefectResidualConfig
     generator: ResidualGenerator

@@ -50,7 +50,7 @@ class PerlinConfig:
 class Perlin(PastingModel):
     """Blends whole batches at a time."""
 
-    VERSION = 1
+    VERSION = 2
     Config: ClassVar[type[Any]] = PerlinConfig
     sampling_settings = ("scale", "threshold", "opacity", "jitter")
     config: PerlinConfig

@@ -1,5 +1,6 @@
 """Packs: made once, mapped into memory, named by content."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +36,19 @@ def test_defect_free_images_can_be_backgrounds_only(tmp_path: Path) -> None:
 def test_changed_content_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not the ones this study began with"):
         open_pack(SMALL, "0" * 32, Store(tmp_path))
+
+
+def test_where_defects_are_is_said_by_masks_and_else_by_boxes(tmp_path: Path) -> None:
+    pack = open_pack(SMALL, fingerprint(SMALL), Store(tmp_path))
+    rows = np.flatnonzero(~pack.defect_free)[[2, 0]]
+    assert pack.masks is not None
+    masks = pack.defect_masks(rows)
+    assert masks is not None and masks.dtype == np.uint8 and masks.shape == (2, 1, 32, 32)
+    np.testing.assert_array_equal(masks[:, 0], pack.masks[rows] * 255)
+
+    quarter = np.array([[0.5, 0.25, 1.0, 0.5]], dtype=np.float32)
+    boxes = [quarter if i == rows[0] else np.empty((0, 4), np.float32) for i in range(len(pack.labels))]
+    boxed = replace(pack, masks=None, has_mask=np.zeros(len(pack.labels), dtype=bool), boxes=boxes)
+    filled = boxed.defect_masks(rows)
+    assert filled is not None and (filled[0, 0, 8:16, 16:] == 255).all() and filled[0].sum() == 255 * 8 * 16 and not filled[1].any()
+    assert boxed.defect_masks(rows[1:]) is None
