@@ -62,8 +62,8 @@ SHORT_AVERAGE = {"ema_halflife_kimg": 0.5}
 LAZY = {"n_critic": 2, "gp_interval": 4}
 STACK = {"width": 16, "batch": 16, "latent_dim": 64, "g_lr": 5e-4, "ema_halflife_kimg": 1.0}
 TRANSLATOR = {"base_width": 16, "n_res_blocks": 1, "lr": 1e-3, "betas": "0.5,0.9", "n_critic": 1, **SHORT_AVERAGE}
-"""At 32 px the padded border of the planes that tell the class is a third of the picture and drowns the scene: unless the way back weighs much, the scene
-is ignored, and every image of a class is alike."""
+"""At 32 px the padded border of the planes that tell the class is a third of the picture and drowns the scene: unless the way back weighs much,
+the scene is ignored, and every image of a class is alike."""
 TWO_STAGE = {"hidden": 256, "batch": 32, "lr": 1e-3, "dec_lr": 1e-3, "critic_iter": 2, "ema_halflife_kimg": 4.0}
 
 BUDGETS: dict[str, Budget] = {
