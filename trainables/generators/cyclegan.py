@@ -15,7 +15,7 @@ from trainables.generators.bases.image_to_image import ImageToImageModel
 from trainables.generators.bases.model import check_limits, millions, to_signed
 from trainables.generators.bases.subject import Batch
 from trainables.generators.networks.layers import initialise
-from trainables.generators.networks.translators import Norm, Translator, normalise
+from trainables.generators.networks.translators import Norm, Translator, as_weights_lie, normalise
 from trainables.generators.training.diffaugment import Policy, diffaugment
 from trainables.generators.training.image_pool import ImagePool
 from trainables.generators.training.losses import PENALISED, autograd_slope, critic_loss, generator_loss, slope_penalty
@@ -103,7 +103,7 @@ class PatchCritic(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores each patch of images (B, C, H, W): float32 (B, 1, H / 8 - 2, W / 8 - 2), linear."""
-        scores: Tensor = self.layers(images)
+        scores: Tensor = self.layers(as_weights_lie(images, self.layers))
         return scores.float()
 
 
@@ -112,7 +112,7 @@ class CycleGan(ImageToImageModel):
 
     class_modes = ("per_class",)
     takes_vectors = False
-    VERSION = 1
+    VERSION = 2
     Config = CycleGanConfig
     config: CycleGanConfig
 

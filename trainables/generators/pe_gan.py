@@ -56,7 +56,7 @@ class PeGanConfig(DomainConfig):
 class PeGan(StarGan):
     """Backgrounds go to any class, and defects to the background."""
 
-    VERSION = 3
+    VERSION = 4
     Config = PeGanConfig
     config: PeGanConfig
 

@@ -95,7 +95,7 @@ class StarGan(ImageToImageModel):
     """One generator and one critic with two heads, over the classes and the background."""
 
     class_modes = ("conditional",)
-    VERSION = 1
+    VERSION = 2
     Config: ClassVar[type] = StarGanConfig
     critic: TwoHeadedCritic
 

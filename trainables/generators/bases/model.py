@@ -124,8 +124,8 @@ class GeneratorModel(ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(child_seed(seed, "weights"))
             generator, critic = self.build()
-        self.generator = generator.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.critic = critic.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator = generator.to(self.device, memory_format=self._layout(generator))  # type: ignore[call-overload]
+        self.critic = critic.to(self.device, memory_format=self._layout(critic))  # type: ignore[call-overload]
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.optimizer_g, self.optimizer_d = self.optimizers()
         self.label_share = torch.full((subject.num_classes,), 1.0 / subject.num_classes)
@@ -230,6 +230,11 @@ class GeneratorModel(ABC):
     def random(self, step: int) -> torch.Generator:
         """Makes the random numbers of one step: a pure function of seed and step, so that resuming needs no state of them."""
         return torch.Generator(self.device).manual_seed(child_seed(self.seed, "step", step))
+
+    def _layout(self, network: nn.Module) -> torch.memory_format:
+        """Says how a network keeps its weights: channels-last, unless instance norms on a CPU would lose more by it than convolutions gain."""
+        turned = self.device.type == "cpu" and any(isinstance(part, nn.InstanceNorm2d) for part in network.modules())
+        return torch.contiguous_format if turned else torch.channels_last
 
     def autocast(self) -> torch.autocast:
         """Enters bf16 where the precision asks for it. One context per pass: casts of weights are cached inside and stale after an update."""

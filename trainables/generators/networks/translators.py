@@ -37,6 +37,14 @@ def reflect(maps: Tensor, margin: int) -> Tensor:
     return maps
 
 
+def as_weights_lie(images: Tensor, layers: nn.Sequential) -> Tensor:
+    """Copies images into the memory layout of a network's weights, which decides that of all its maps."""
+    weights = [part.weight for part in layers if isinstance(part, nn.Conv2d) and part.weight.shape[1] > 1]
+    last = weights[-1].is_contiguous(memory_format=torch.channels_last)
+    # A fresh tensor in any case: one of a single channel counts as both layouts and would keep strides that convolutions read as the other.
+    return images.clone(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
 class ReflectedConv2d(nn.Conv2d):
     """A convolution of maps that are padded by reflection."""
 
@@ -124,8 +132,8 @@ class Translator(nn.Module):
         if self.code is not None:
             assert domain is not None, "told apart by their domain"
             planes = self.code(domain).to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[2:])
-            images = torch.cat([images, planes], dim=1).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.layers(images)
+            images = torch.cat([images, planes], dim=1)
+        out: Tensor = self.layers(as_weights_lie(images, self.layers))
         return torch.tanh(out.float())
 
 
