@@ -2,6 +2,7 @@
 
     python tests/benchmarks/contact_sheets.py --dataset neu_cls --path NEU-CLS --boxes NEU-DET --seconds 300 --out sheets
     python tests/benchmarks/contact_sheets.py --seconds 60 --families dcgan cutpaste          # procedural surfaces
+    python tests/benchmarks/contact_sheets.py --families pe_gan --set pe_gan.lambda_rec=50 pe_gan.n_critic=1
 
 A sheet has three lines for each class: real images, synthetic ones, and the real training image nearest to each of these. Beside it are printed
 the budget that was reached and the distances to held-out real images, with features of the fixed-seed network. A family with a model for each
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor
 
@@ -67,12 +69,17 @@ class Images:
         )
 
 
-def part_of(family: str, settings: dict[str, Any]) -> GeneratorPart:
-    """Names a family with as many of the settings as its Config knows, conditional where it can be."""
+def part_of(family: str, settings: dict[str, Any], own: list[str]) -> GeneratorPart:
+    """Names a family with as many of the settings as its Config knows, conditional where it can be, and its own, written `family.name=value`."""
     kind = resolve(GENERATORS[family])
     fields = kind.Config.__dataclass_fields__
-    wanted = {**settings, **({"class_mode": "conditional"} if "conditional" in kind.class_modes else {})}
-    return GeneratorPart(family=family, settings={name: value for name, value in wanted.items() if name in fields}, kimg=FOREVER)
+    wanted = {**settings, "class_mode": "conditional" if "conditional" in kind.class_modes else "per_class"}
+    known = {name: value for name, value in wanted.items() if name in fields}
+    for text in own:
+        place, _, value = text.partition("=")
+        if place.partition(".")[0] == family:
+            known[place.partition(".")[2]] = yaml.safe_load(value)
+    return GeneratorPart(family=family, settings=known, kimg=FOREVER)
 
 
 def train_for(part: GeneratorPart, data: TrainingData, seconds: float, precision: str, device: str) -> tuple[GeneratorModel, float]:
@@ -88,8 +95,8 @@ def train_for(part: GeneratorPart, data: TrainingData, seconds: float, precision
 
 def draw(part: GeneratorPart, images: Images, seconds: float, precision: str, device: str) -> tuple[dict[str, Tensor], float]:
     """Draws images of every class from a family that was trained for so many seconds."""
-    kind, data = resolve(GENERATORS[part.family]), images.data
-    if "conditional" in kind.class_modes:
+    data = images.data
+    if part.settings["class_mode"] == "conditional":
         model, kimg = train_for(part, data, seconds, precision, device)
         return {cls: model.sample(i, DRAWN, 0, backgrounds=data.backgrounds).items for i, cls in enumerate(images.classes)}, kimg
     drawn, marks = {}, []
@@ -140,6 +147,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0, help="training of each family")
     parser.add_argument("--families", nargs="*", default=[])
     parser.add_argument("--width", type=int, default=32, help="width of the networks, under whichever name a family has it")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FAMILY.NAME=VALUE", help="settings of single families")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--device", default="cpu")
@@ -158,7 +166,7 @@ def main() -> None:
         for family in families_of(given.families):
             begun = time.monotonic()
             try:
-                drawn, kimg = draw(part_of(family, settings), images, given.seconds, given.precision, given.device)
+                drawn, kimg = draw(part_of(family, settings, given.set), images, given.seconds, given.precision, given.device)
             except TrialFailure as failure:
                 print(f"{family:16} {failure.name}: {failure}", flush=True)
                 continue
