@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
+from family_settings import add_option, settings_of
 from PIL import Image
 from torch import Tensor
 
@@ -70,16 +70,12 @@ class Images:
 
 
 def part_of(family: str, settings: dict[str, Any], own: list[str]) -> GeneratorPart:
-    """Names a family with as many of the settings as its Config knows, conditional where it can be, and its own, written `family.name=value`."""
+    """Names a family with as many of the settings as its Config knows, conditional where it can be, and its own."""
     kind = resolve(GENERATORS[family])
     fields = kind.Config.__dataclass_fields__
     wanted = {**settings, "class_mode": "conditional" if "conditional" in kind.class_modes else "per_class"}
     known = {name: value for name, value in wanted.items() if name in fields}
-    for text in own:
-        place, _, value = text.partition("=")
-        if place.partition(".")[0] == family:
-            known[place.partition(".")[2]] = yaml.safe_load(value)
-    return GeneratorPart(family=family, settings=known, kimg=FOREVER)
+    return GeneratorPart(family=family, settings={**known, **settings_of(family, own)}, kimg=FOREVER)
 
 
 def train_for(part: GeneratorPart, data: TrainingData, seconds: float, precision: str, device: str) -> tuple[GeneratorModel, float]:
@@ -147,7 +143,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0, help="training of each family")
     parser.add_argument("--families", nargs="*", default=[])
     parser.add_argument("--width", type=int, default=32, help="width of the networks, under whichever name a family has it")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FAMILY.NAME=VALUE", help="settings of single families")
+    add_option(parser)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--device", default="cpu")

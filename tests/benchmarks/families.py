@@ -1,6 +1,7 @@
 """Measures a training step of every adversarial and flow family against the loop one would write first around the same networks.
 
     python tests/benchmarks/families.py [--families dcgan wgan_gp] [--sizes 64 128] [--seconds 6] [--rounds 3] [--threads 1] [--device cpu]
+        [--set stylegan2.channel_base=4096]
 
 The plain side has the family's own networks, losses, batch and intervals, in eager channels-first float32: decoded images come from a DataLoader (the
 best of 0, 1 and 2 workers counts), torch's default optimizer loop instead of a fused one, penalties by differentiating twice, the critic's
@@ -26,6 +27,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from family_settings import add_option, settings_of
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from training_step import surfaces
@@ -53,6 +55,7 @@ class Case(NamedTuple):
     device: str
     precision: str
     threads: int
+    settings: dict[str, Any]
 
 
 def trained_families() -> list[str]:
@@ -62,14 +65,14 @@ def trained_families() -> list[str]:
 
 
 def model_and_data(case: Case, precision: str) -> tuple[GeneratorModel, TrainingData]:
-    """Builds a family with its default settings, told the class where it can be, and what it is trained on."""
+    """Builds a family with its default settings but those that are given, told the class where it can be, and what it is trained on."""
     images, labels = surfaces(COUNT, size_px=case.size_px)
     masks = (images > 150).to(torch.uint8) * 255
     data = TrainingData(items=images, labels=labels, masks=masks, backgrounds=images.flip(0), num_classes=CLASSES)
     mode = "conditional" if "conditional" in resolve(GENERATORS[case.family]).class_modes else "per_class"
     if mode == "per_class":
         data = data.pooled()
-    part = GeneratorPart(family=case.family, settings={"class_mode": mode}, kimg=1.0)
+    part = GeneratorPart(family=case.family, settings={"class_mode": mode, **case.settings}, kimg=1.0)
     model = build(part, data.subject, device=case.device, precision=precision)
     model.average = lambda step, images: None  # type: ignore[method-assign]
     return model, data
@@ -225,6 +228,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="of our side; the plain one is fp32")
+    add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"torch {torch.__version__}, {arguments.device}, {arguments.threads} threads, ours {arguments.precision}, plain fp32")
@@ -233,7 +237,7 @@ def main() -> None:
     for size_px, family in itertools.product(arguments.sizes, arguments.families):
         if size_px not in resolve(GENERATORS[family]).sizes_px:
             continue
-        case = Case(family, size_px, arguments.device, arguments.precision, arguments.threads)
+        case = Case(family, size_px, arguments.device, arguments.precision, arguments.threads, settings_of(family, arguments.set))
         ours, plain = rates(case, arguments.seconds, arguments.rounds)
         memory = {side: alone(case, side) for side in ("ours", "plain")}
         ratios.setdefault(size_px, []).append(ours / plain)
