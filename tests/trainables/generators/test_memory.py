@@ -27,7 +27,7 @@ SIZE_PX, CLASSES, COUNT, FEATURES = 32, 3, 24, 32
 # Widths are cut where a family's own make a whole round long; what is kept alive shows at any width.
 NARROW = {"width": 16, "base_width": 8, "base_channels": 8, "mapping_width": 32, "channel_base": 512, "hidden": 64, "n_res_blocks": 1, "batch": 8}
 GROWTH_MIB = 64.0
-"""The process may grow by this much in the second round, which does what the first did; the margin is for the allocator, which keeps odd pieces."""
+"""The process may grow by this much in the third round, which does what the second did; the margin is for the allocator, which keeps odd pieces."""
 
 
 def data_for(family: type[GeneratorModel]) -> TrainingData:
@@ -99,7 +99,7 @@ def test_every_family_is_freed_when_its_stage_ends(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(stage, "build", watched)
     held, tensors = [], []
-    for turn in range(2):
+    for turn in range(3):
         store = Store(tmp_path / str(turn))
         for name in GENERATORS:
             run_stage(name, store)
@@ -107,6 +107,7 @@ def test_every_family_is_freed_when_its_stage_ends(tmp_path: Path, monkeypatch: 
             assert not [family for family, model in built if model() is not None], f"kept alive after the stage of {name}"
         tensors.append(live_tensors())
         held.append(PeakMemory("cpu").gib * 1024)
-    assert len(built) == 2 * 2 * len(GENERATORS), "each stage trains one model and draws from another"
-    assert tensors[1] <= tensors[0], "the second round left tensors that the first did not"
-    assert held[1] - held[0] < GROWTH_MIB, f"the process held {held[0]:.0f} MiB after one round and {held[1]:.0f} after two"
+    assert len(built) == 3 * 2 * len(GENERATORS), "each stage trains one model and draws from another"
+    assert tensors[2] <= tensors[1] <= tensors[0], "a round left tensors that the one before did not"
+    # In a process that has run a thousand tests the allocator's free pieces still change their places in the second round.
+    assert held[2] - held[1] < GROWTH_MIB, f"the process held {held[1]:.0f} MiB after two rounds and {held[2]:.0f} after three"
