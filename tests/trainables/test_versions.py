@@ -32,9 +32,9 @@ STAGES = {
     "generators.dcgan:Dcgan.VERSION": (2, ["generators/dcgan.py"], "6487bce24759"),
     "generators.wgan_gp:WganGp.VERSION": (3, ["generators/wgan_gp.py"], "8a261b944e4b"),
     "generators.lm_gan:LmGan.VERSION": (3, ["generators/lm_gan.py", "generators/wgan_gp.py", "generators/training/paths.py"], "6ebd74ef1f57"),
-    "generators.cyclegan:CycleGan.VERSION": (2, ["generators/cyclegan.py", "generators/training/image_pool.py", *TRANSLATION], "f4f2f546759b"),
-    "generators.stargan:StarGan.VERSION": (2, ["generators/stargan.py", *TRANSLATION], "f47d8b76b19d"),
-    "generators.pe_gan:PeGan.VERSION": (4, ["generators/pe_gan.py", "generators/stargan.py", *TRANSLATION], "9645e89d2eed"),
+    "generators.cyclegan:CycleGan.VERSION": (2, ["generators/cyclegan.py", "generators/training/image_pool.py", *TRANSLATION], "44ebf7bd8cf8"),
+    "generators.stargan:StarGan.VERSION": (2, ["generators/stargan.py", *TRANSLATION], "92768b228846"),
+    "generators.pe_gan:PeGan.VERSION": (4, ["generators/pe_gan.py", "generators/stargan.py", *TRANSLATION], "018f294054fc"),
     "generators.stylegan2:StyleGan2.VERSION": (
         1,
         ["generators/stylegan2.py", "generators/networks/style.py", "generators/training/ada.py"],

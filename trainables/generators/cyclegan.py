@@ -15,7 +15,7 @@ from trainables.generators.bases.image_to_image import ImageToImageModel
 from trainables.generators.bases.model import check_limits, millions, to_signed
 from trainables.generators.bases.subject import Batch
 from trainables.generators.networks.layers import initialise
-from trainables.generators.networks.translators import Norm, Translator, as_weights_lie, normalise
+from trainables.generators.networks.translators import Norm, Translator, image_norm, in_layout_of
 from trainables.generators.training.diffaugment import Policy, diffaugment
 from trainables.generators.training.image_pool import ImagePool
 from trainables.generators.training.losses import PENALISED, autograd_slope, critic_loss, generator_loss, slope_penalty
@@ -98,12 +98,12 @@ class PatchCritic(nn.Module):
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for now, stride in ((2 * width, 2), (4 * width, 2), (8 * width, 1)):
-            layers += [nn.Conv2d(now // 2, now, 4, stride, 1, bias=False), normalise(norm, now, affine=False), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [nn.Conv2d(now // 2, now, 4, stride, 1, bias=False), image_norm(norm, now, affine=False), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores each patch of images (B, C, H, W): float32 (B, 1, H / 8 - 2, W / 8 - 2), linear."""
-        scores: Tensor = self.layers(as_weights_lie(images, self.layers))
+        scores: Tensor = self.layers(in_layout_of(images, self.layers))
         return scores.float()
 
 
@@ -263,5 +263,4 @@ def jittered(images: Tensor, random: torch.Generator) -> Tensor:
     rows = top + across[None, :, None]
     columns = left + torch.where(turned, size - 1 - across[None, None, :], across[None, None, :])
     picture = torch.arange(count, device=images.device)[:, None, None]
-    out = torch.empty(images.shape, device=images.device, memory_format=torch.channels_last)
-    return out.copy_(larger.permute(0, 2, 3, 1)[picture, rows, columns].permute(0, 3, 1, 2))
+    return larger.permute(0, 2, 3, 1)[picture, rows, columns].permute(0, 3, 1, 2)

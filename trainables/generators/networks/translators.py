@@ -18,7 +18,7 @@ Norm = Literal["instance", "layer"]
 """What each image is normalised by: every channel by itself, which takes its brightness and contrast away, or all channels together, which do not."""
 
 
-def normalise(kind: Norm, channels: int, *, affine: bool = True) -> nn.Module:
+def image_norm(kind: Norm, channels: int, *, affine: bool = True) -> nn.Module:
     """Makes a norm of each image by itself, without running statistics: with them, evaluation would give other images than training did."""
     if kind == "layer":
         return nn.GroupNorm(1, channels, affine=affine)
@@ -37,7 +37,7 @@ def reflect(maps: Tensor, margin: int) -> Tensor:
     return maps
 
 
-def as_weights_lie(images: Tensor, layers: nn.Sequential) -> Tensor:
+def in_layout_of(images: Tensor, layers: nn.Sequential) -> Tensor:
     """Copies images into the memory layout of a network's weights, which decides that of all its maps."""
     weights = [part.weight for part in layers if isinstance(part, nn.Conv2d) and part.weight.shape[1] > 1]
     last = weights[-1].is_contiguous(memory_format=torch.channels_last)
@@ -68,10 +68,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             convolution(channels, channels, 3, reflects=reflects),
-            normalise(norm, channels, affine=affine),
+            image_norm(norm, channels, affine=affine),
             nn.ReLU(inplace=True),
             convolution(channels, channels, 3, reflects=reflects),
-            normalise(norm, channels, affine=affine),
+            image_norm(norm, channels, affine=affine),
         )
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -118,13 +118,13 @@ class Translator(nn.Module):
         self.code = ClassCode(domains) if domains is not None else None
         planes = self.code.width if self.code is not None else 0
         margin, missing = (side - 1) // 2, side % 2
-        layers = [convolution(channels + planes, width, 7, reflects=reflects), normalise(norm, width, affine=affine), nn.ReLU(inplace=True)]
+        layers = [convolution(channels + planes, width, 7, reflects=reflects), image_norm(norm, width, affine=affine), nn.ReLU(inplace=True)]
         for now in (width, 2 * width):
-            layers += [nn.Conv2d(now, 2 * now, side, 2, margin, bias=False), normalise(norm, 2 * now, affine=affine), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(now, 2 * now, side, 2, margin, bias=False), image_norm(norm, 2 * now, affine=affine), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(4 * width, reflects=reflects, norm=norm, affine=affine) for _ in range(blocks)]
         for now in (2 * width, width):
             layers.append(nn.ConvTranspose2d(2 * now, now, side, 2, margin, output_padding=missing, bias=False))
-            layers += [normalise(norm, now, affine=affine), nn.ReLU(inplace=True)]
+            layers += [image_norm(norm, now, affine=affine), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, convolution(width, channels, 7, reflects=reflects, bias=last_bias))
 
     def forward(self, images: Tensor, domain: Tensor | None = None) -> Tensor:
@@ -133,7 +133,7 @@ class Translator(nn.Module):
             assert domain is not None, "told apart by their domain"
             planes = self.code(domain).to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[2:])
             images = torch.cat([images, planes], dim=1)
-        out: Tensor = self.layers(as_weights_lie(images, self.layers))
+        out: Tensor = self.layers(in_layout_of(images, self.layers))
         return torch.tanh(out.float())
 
 

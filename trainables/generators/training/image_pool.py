@@ -20,10 +20,9 @@ class ImagePool:
             random: decides; the images of one batch meet different places.
 
         Returns:
-            (B, C, H, W), in channels-last order.
+            (B, C, H, W), never the tensor that was given.
         """
-        # A fresh tensor in any case: one of a single channel must not keep strides that convolutions read as channels-first.
-        shown = torch.empty(images.shape, device=images.device, memory_format=torch.channels_last).copy_(images)
+        shown = images.clone()
         size = len(self.images)
         if size == 0:
             return shown
