@@ -108,7 +108,7 @@ class Fastgan(AdversarialModel):
         network, _ = super().probe()
         return network, (self.generator.latent_dim + self.generator.noise_dim,)
 
-    def draw(self, z: Tensor, labels: Tensor, truncation: float) -> Tensor:
+    def draw(self, z: Tensor, labels: Tensor, truncation: float, noise: torch.Generator | None = None) -> Tensor:
         """Runs the averaged generator; truncation scales the latent and leaves the noise, which decides grain alone."""
         long = self.generator.latent_dim
         images: Tensor = self.ema(torch.cat([z[:, :long] * truncation, z[:, long:]], dim=1), labels)

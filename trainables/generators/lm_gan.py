@@ -169,7 +169,7 @@ class LmGan(WganGp):
         with torch.no_grad():
             self.ema.middle.copy_(self.ema.map(self.latent(MEAN_LATENTS, random).to(self.device)).mean(dim=0))
 
-    def draw(self, z: Tensor, labels: Tensor, truncation: float) -> Tensor:
+    def draw(self, z: Tensor, labels: Tensor, truncation: float, noise: torch.Generator | None = None) -> Tensor:
         """Runs the averaged generator, w pulled towards its middle by the truncation: scaling z would be undone by its normalisation."""
         w = self.ema.map(z).float()
         return self.ema.synthesise(torch.lerp(self.ema.middle, w, truncation) if truncation != 1.0 else w, labels)

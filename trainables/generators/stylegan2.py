@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from trainables.errors import SettingsError
 from trainables.generators.bases.adversarial import AdversarialModel
-from trainables.generators.bases.model import SAMPLE_BATCH, adam, check_limits, to_pixels, to_signed
-from trainables.generators.bases.subject import Batch, Drawn
+from trainables.generators.bases.model import adam, check_limits, to_signed
+from trainables.generators.bases.subject import Batch
 from trainables.generators.networks.style import Discriminator, StyleGenerator, map_sides
 from trainables.generators.training import ada
 from trainables.generators.training.diffaugment import Policy
 from trainables.generators.training.losses import critic_loss, slope_penalty
-from trainables.seeds import child_seed
 
 KEPT_W = 0.995
 """What a step leaves of the average w."""
@@ -254,19 +253,6 @@ class StyleGan2(AdversarialModel):
         if truncation != 1.0:
             w = torch.lerp(self.ema.middle(labels), w, truncation)
         return self.ema.synthesise(w[:, None].expand(-1, self.ema.num_styles, -1), noise or torch.Generator().manual_seed(0))
-
-    @torch.no_grad()
-    def sample(self, label: int, count: int, seed: int, *, truncation: float = 1.0, backgrounds: Tensor | None = None) -> Drawn:
-        """Draws images of one class, their noise from the seed as well; see `GeneratorModel.sample`."""
-        self.sampler_state()
-        z = self.latent(count, torch.Generator().manual_seed(child_seed(seed, "sample", label))).to(self.device)
-        labels = torch.full((count,), label, device=self.device)
-        parts = []
-        for number, rows in enumerate(torch.arange(count).split(SAMPLE_BATCH)):
-            noise = torch.Generator().manual_seed(child_seed(seed, "noise", label, number))
-            with self.autocast():
-                parts.append(to_pixels(self.draw(z[rows], labels[rows], truncation, noise)).cpu())
-        return Drawn(items=torch.cat(parts))
 
     def state(self) -> dict[str, Any]:
         """Gives everything that continues the training."""

@@ -335,8 +335,8 @@ class LatentModel(GeneratorModel):
         """Gives the averaged generator as a function of latents."""
         return lambda z: self.draw(z, torch.zeros(len(z), dtype=torch.int64, device=z.device), 1.0), (self.config.latent_dim,)
 
-    def draw(self, z: Tensor, labels: Tensor, truncation: float) -> Tensor:
-        """Runs the averaged generator on latents, scaled by the truncation."""
+    def draw(self, z: Tensor, labels: Tensor, truncation: float, noise: torch.Generator | None = None) -> Tensor:
+        """Runs the averaged generator on latents, scaled by the truncation; `noise` is for networks that take some."""
         images: Tensor = self.ema(z * truncation, labels)
         return images
 
@@ -348,9 +348,10 @@ class LatentModel(GeneratorModel):
         z = self.latent(count, torch.Generator().manual_seed(child_seed(seed, "sample", label))).to(self.device)
         labels = torch.full((count,), label, device=self.device)
         parts = []
-        for rows in torch.arange(count).split(SAMPLE_BATCH):
+        for number, rows in enumerate(torch.arange(count).split(SAMPLE_BATCH)):
+            noise = torch.Generator().manual_seed(child_seed(seed, "noise", label, number))
             with self.autocast():
-                parts.append(to_pixels(self.draw(z[rows], labels[rows], truncation)).cpu())
+                parts.append(to_pixels(self.draw(z[rows], labels[rows], truncation, noise)).cpu())
         return Drawn(items=torch.cat(parts))
 
 
