@@ -21,10 +21,10 @@ TRANSLATION = ["generators/bases/image_to_image.py", "generators/networks/transl
 RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/residual", "bases/image_to_image")]
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 STAGES = {
-    "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "255635eab633"),
-    "datasets.packs:VERSION": (1, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "c8079fa4d9ce"),
+    "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "c8019ded8179"),
+    "datasets.packs:VERSION": (2, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "fb840817cb20"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
-    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "f2b2558a6934"),
+    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c7f0a507b73a"),
     "generators.training.loop:LOOP_VERSION": (2, SHARED, "1fdd48947a87"),
     "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "e6d94bf133ca"),
     "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "c3bc8fb416fc"),

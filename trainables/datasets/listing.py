@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets import DATASETS
-from trainables.datasets.pictures import read_mask, read_picture
+from trainables.datasets.pictures import Mask, read_mask, read_numbers, read_picture
 from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError
 from trainables.registry import pick, resolve
@@ -47,10 +47,11 @@ class Sample:
     name: str
     """Path below the data set's folder; the name in packs and messages."""
     cls: str
-    """Class name; `defect_free` for an image without a defect."""
+    """Class name of the image as a whole; `defect_free` for an image without a defect."""
     file: Path | None = None
     """None for an image that is drawn."""
     mask: Path | None = None
+    """File that says which pixels are defects."""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     """Defects as (left, top, right, bottom), in fractions of the picture's width and height."""
     group: str | None = None
@@ -65,19 +66,21 @@ class Picture:
 
     pixels: npt.NDArray[np.uint8]
     """(H, W) grey or (H, W, 3) colour."""
-    mask: npt.NDArray[np.bool_] | None
-    """(H, W), true on defects; None where none is known."""
+    mask: Mask | None
+    """(H, W), true on defects, or class numbers (0 background, k + 1 for `Listing.classes[k]`); None where none is known."""
 
 
-def read_files(sample: Sample) -> Picture:
-    """Reads a sample's image and mask.
+def read_files(sample: Sample, *, numbers: bool = False) -> Picture:
+    """Reads a sample's image and mask; with `numbers` the mask's values are class numbers, else all that is marked is of the image's class.
 
     Raises:
         DatasetError: a file cannot be read, or the mask is of another size.
     """
     assert sample.file is not None
     pixels = read_picture(sample.file)
-    mask = None if sample.mask is None else read_mask(sample.mask)
+    mask: Mask | None = None
+    if sample.mask is not None:
+        mask = read_numbers(sample.mask) if numbers else read_mask(sample.mask)
     if mask is not None and mask.shape != pixels.shape[:2]:
         raise DatasetError(f"{sample.mask}: mask of {mask.shape[1]}x{mask.shape[0]} beside an image of {pixels.shape[1]}x{pixels.shape[0]}")
     return Picture(pixels=pixels, mask=mask)
@@ -90,13 +93,15 @@ class Listing:
     root: Path | None
     """Folder; None for surfaces that are drawn."""
     classes: tuple[str, ...]
-    """Defect classes, without `defect_free`, in the order of their labels."""
+    """Defect classes, without `defect_free`, in the order of their labels; a mask's number k + 1 is the k-th."""
     samples: Sequence[Sample]
     problems: Sequence[Problem] = field(default_factory=tuple)
     """What the loader found wrong with the layout."""
     read: Callable[[Sample], Picture] = read_files
     independent: bool = False
     """True where every sample is known to show a picture of its own, so that near-copies need not be looked for."""
+    content: str = ""
+    """What decides pixels and masks beyond the samples and their files (settings, the version of what draws them); part of the fingerprint."""
 
 
 class Loader(Protocol):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,12 @@ import pyarrow as pa
 from trainables.datasets.boxes import fill_boxes
 from trainables.datasets.listing import DEFECT_FREE, Listing, load_listing
 from trainables.datasets.problems import problems_of, refuse
-from trainables.datasets.procedural import VERSION as SURFACES
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.survey import Survey, survey
 from trainables.errors import DatasetError
 from trainables.store import Entry, Store, stage_key
 
-VERSION = 1
+VERSION = 2
 FILE = "pack.arrow"
 
 
@@ -34,7 +34,7 @@ class Pack:
     labels: npt.NDArray[np.int64]
     """(N,); -1 for defect-free images that are only backgrounds."""
     masks: npt.NDArray[np.uint8] | None
-    """(N, S, S) of 0 and 1, or None for a data set without any mask."""
+    """(N, S, S) of class numbers, 0 for background and k + 1 for `classes[k]`; None for a data set without any mask."""
     has_mask: npt.NDArray[np.bool_]
     """(N,); where false, the mask is zero because nothing is known."""
     groups: npt.NDArray[np.int64]
@@ -76,13 +76,14 @@ def fingerprint(settings: DataSettings, listing: Listing | None = None) -> str:
     """
     listing = listing or load_listing(settings)
     digest = hashlib.sha256()
+    digest.update(listing.content.encode())
     if listing.root is None:
-        drawn = settings.procedural
-        digest.update(f"procedural {SURFACES} {drawn.per_class} {drawn.defect_free} {drawn.seed}".encode())
         return digest.hexdigest()[:32]
+    # Crops share their picture, and masks of one table share the table: each file is read once.
+    hash_once = cache(content_hash)
     for sample in listing.samples:
         files = [file for file in (sample.file, sample.mask) if file is not None]
-        story = [sample.name, sample.cls, sample.group, sample.published, sample.boxes, [content_hash(file) for file in files]]
+        story = [sample.name, sample.cls, sample.group, sample.published, sample.boxes, [hash_once(file) for file in files]]
         digest.update(json.dumps(story).encode())
     return digest.hexdigest()[:32]
 

@@ -15,6 +15,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 MASK_COVER = 0.25
 """A pixel of a shrunken mask is defect where at least this share of it was: half would lose thin scratches."""
 
+Mask = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
+"""(H, W): true on defects, which are of the image's class; or class numbers, 0 for background and k + 1 for the k-th class of the listing."""
+
 _COLOUR_MODES = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB", "RGBX", "RGBa")
 _GREY_MODES = ("1", "L", "LA", "La")
 
@@ -84,6 +87,21 @@ def read_mask(path: Path) -> npt.NDArray[np.bool_]:
     return values > (127 if values.max(initial=0) > 127 else 0)
 
 
+def read_numbers(path: Path) -> npt.NDArray[np.uint8]:
+    """Reads a mask as (H, W) of the very numbers that the file holds: palette indices, or levels of grey.
+
+    Raises:
+        DatasetError: the file cannot be read, or is in colour.
+    """
+    image = _open(path)
+    if image.mode in ("L", "P", "1"):
+        return np.asarray(image).astype(np.uint8)
+    values = np.asarray(image.convert("RGB"))
+    if (values != values[..., :1]).any():
+        raise DatasetError(f"{path}: a mask in colour, expected one number per pixel: 0 for background, then the classes")
+    return np.ascontiguousarray(values[..., 0])
+
+
 def is_coloured(pixels: npt.NDArray[np.uint8]) -> bool:
     """Tells whether channels differ by more than the rounding of a JPEG."""
     if pixels.ndim == 2:
@@ -101,12 +119,38 @@ def fit(pixels: npt.NDArray[np.uint8], size_px: int, channels: int) -> npt.NDArr
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def fit_mask(mask: npt.NDArray[np.bool_], size_px: int) -> npt.NDArray[np.uint8]:
-    """Resizes a mask to (size_px, size_px) of 0 and 1; a defect never vanishes by shrinking."""
-    if mask.shape == (size_px, size_px):
-        return mask.astype(np.uint8)
-    cover = np.asarray(Image.fromarray(mask.astype(np.float32)).resize((size_px, size_px), Image.Resampling.BOX))
-    return (cover >= min(MASK_COVER, max(float(cover.max()), 1e-6))).astype(np.uint8)
+def fit_mask(mask: Mask, size_px: int) -> npt.NDArray[np.uint8]:
+    """Resizes a mask to (size_px, size_px) of its own numbers (0 and 1 for a boolean one); none of them vanishes by shrinking."""
+    numbers = [number for number in values_of(mask) if number]
+    if mask.shape == (size_px, size_px) or not numbers:
+        return mask.astype(np.uint8) if numbers else np.zeros((size_px, size_px), np.uint8)
+    covers = np.stack([_cover(mask == number, size_px) for number in numbers])
+    shown = [cover >= min(MASK_COVER, float(cover.max())) for cover in (*covers, _cover(mask > 0, size_px))]
+    # What several classes cover belongs to the one that covers most of it, and a class that nowhere does keeps its best pixel.
+    fitted: npt.NDArray[np.uint8] = np.where(np.any(shown, axis=0), np.array(numbers)[covers.argmax(axis=0)], 0).astype(np.uint8)
+    for number, cover in zip(numbers, covers, strict=True):
+        if not (fitted == number).any():
+            fitted.flat[_spare(fitted, cover)] = number
+    return fitted
+
+
+def values_of(mask: Mask) -> list[int]:
+    """Lists the values that occur in a mask, in order."""
+    return [int(value) for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=2))]
+
+
+def _cover(part: npt.NDArray[np.bool_], size_px: int) -> npt.NDArray[np.float32]:
+    """Gives the share of each shrunken pixel that a part covers: (size_px, size_px) of 0..1."""
+    return np.asarray(Image.fromarray(part.astype(np.float32)).resize((size_px, size_px), Image.Resampling.BOX))
+
+
+def _spare(fitted: npt.NDArray[np.uint8], cover: npt.NDArray[np.float32]) -> int:
+    """Picks the flat index of the pixel that shows most of a class, or else is nearest to it, without taking another class's last one."""
+    free = np.flatnonzero((fitted == 0) | (np.bincount(fitted.ravel(), minlength=256)[fitted] > 1))
+    peak = np.unravel_index(int(cover.argmax()), cover.shape)
+    rows, columns = np.unravel_index(free, cover.shape)
+    distance = (rows - peak[0]) ** 2 + (columns - peak[1]) ** 2
+    return int(free[np.lexsort((distance, -cover.flat[free]))[0]])
 
 
 def thumbnail(pixels: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.float32]:

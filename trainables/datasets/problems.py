@@ -147,7 +147,10 @@ def _masks(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     yield from _problem("warning", "images of a defect class with an empty mask", empty, "Draw the mask, or move them to the defect-free images.")
     marked = _names(found, lambda i: free[i] and share[i] > 0.0)
     yield from _problem(
-        "warning", "defect-free images with a defect in their mask", marked, "Move them to the class of their defect, or empty the mask."
+        "warning",
+        "defect-free images with a defect in their mask",
+        marked,
+        "Move them to the class of their defect, or empty the mask; until then what it marks counts as nothing.",
     )
 
 
@@ -164,16 +167,16 @@ def _small_defects(found: Survey, settings: DataSettings) -> Iterator[Problem]:
 
 
 def defect_shares(found: Survey) -> dict[str, np.ndarray]:
-    """Gives, for each defect class, the share of the picture that defects fill: by masks, else by the sum of boxes.
+    """Gives, for each defect class, the share of the picture that its defects fill: by masks, else by the sum of boxes.
 
     Returns:
-        Class name -> one entry per image that has either.
+        Class name -> one entry per image that has either and is of this class, or shows it beside its own.
     """
     shares: dict[str, np.ndarray] = {}
-    for name in found.listing.classes:
+    for number, name in enumerate(found.listing.classes):
         own = []
-        for sample, share in zip(found.samples, found.mask_share, strict=True):
-            if sample.cls == name and not np.isnan(share):
+        for sample, share in zip(found.samples, found.class_share[:, number], strict=True):
+            if (sample.cls == name and not np.isnan(share)) or share > 0.0:
                 own.append(float(share))
             elif sample.cls == name and sample.boxes:
                 own.append(min(1.0, sum((right - left) * (bottom - top) for left, top, right, bottom in sample.boxes)))

@@ -227,7 +227,14 @@ class ProceduralSurfaces:
             raise DatasetError(f"data.procedural: {wanted.per_class} images per class and {wanted.defect_free} defect-free; expected 0 or more.")
         counts = [(cls, wanted.per_class) for cls in CLASSES] + [(DEFECT_FREE, wanted.defect_free)]
         samples = [Sample(name=f"{cls}/{cls}_{k:05d}", cls=cls) for cls, count in counts for k in range(count)]
-        return Listing(root=None, classes=CLASSES, samples=samples, read=partial(_read, seed=wanted.seed, size_px=settings.size_px), independent=True)
+        return Listing(
+            root=None,
+            classes=CLASSES,
+            samples=samples,
+            read=partial(_read, seed=wanted.seed, size_px=settings.size_px),
+            independent=True,
+            content=f"procedural {VERSION} {wanted.per_class} {wanted.defect_free} {wanted.seed}",
+        )
 
 
 def _read(sample: Sample, *, seed: int, size_px: int) -> Picture:

@@ -17,7 +17,7 @@ def defect_map(sample: Sample, picture: Picture, *, free: bool) -> npt.NDArray[n
     height, width = picture.pixels.shape[:2]
     if picture.mask is not None:
         # An empty mask of a defect class is an omission, not a defect-free picture.
-        return picture.mask if free or picture.mask.any() else None
+        return picture.mask > 0 if free or picture.mask.any() else None
     if free:
         return np.zeros((height, width), dtype=bool)
     if not sample.boxes:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from trainables.datasets.groups import THUMBNAIL_PX, find_groups
 from trainables.datasets.listing import EXAMPLES, Listing, Problem, Sample
-from trainables.datasets.pictures import fit, fit_mask, is_coloured, pixel_hash, thumbnail
+from trainables.datasets.pictures import Mask, fit, fit_mask, is_coloured, pixel_hash, thumbnail, values_of
 from trainables.errors import DatasetError
 
 
@@ -20,7 +20,7 @@ class Survey:
     images: npt.NDArray[np.uint8]
     """(N, C, S, S)."""
     masks: npt.NDArray[np.uint8]
-    """(N, S, S) of 0 and 1; zero where there is no mask."""
+    """(N, S, S) of class numbers: 0 for background or where there is no mask, k + 1 for the k-th class of the listing."""
     has_mask: npt.NDArray[np.bool_]
     """Whether the defects of a sample are known pixel by pixel; a defect-free one's are."""
     sizes: npt.NDArray[np.int64]
@@ -29,6 +29,8 @@ class Survey:
     """Whether channels differ."""
     mask_share: npt.NDArray[np.float64]
     """Share of the picture that its mask covers, at the file's own size; nan without a mask."""
+    class_share: npt.NDArray[np.float64]
+    """(N, K) the same for each class of the listing."""
     hashes: list[str]
     """SHA-256 of the decoded pixels."""
     groups: npt.NDArray[np.int64]
@@ -40,37 +42,67 @@ class Survey:
 def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
     """Reads every sample once. Unreadable ones are left out and become problems, so that all are told at once."""
     samples: list[Sample] = []
-    shares: list[float] = []
+    shares: list[npt.NDArray[np.float64]] = []
     failures: list[str] = []
     images, masks, thumbnails, hashes, sizes, coloured = [], [], [], [], [], []
     for sample in listing.samples:
         try:
             picture = listing.read(sample)
+            marks = _numbered(picture.mask, sample, listing)
         except DatasetError as error:
             failures.append(str(error))
             continue
         samples.append(sample)
-        shares.append(float("nan") if picture.mask is None else float(picture.mask.mean()))
+        shares.append(_shares(picture.mask, marks, classes=len(listing.classes)))
         images.append(fit(picture.pixels, size_px, channels))
-        masks.append(np.zeros((size_px, size_px), np.uint8) if picture.mask is None else fit_mask(picture.mask, size_px))
+        masks.append(np.zeros((size_px, size_px), np.uint8) if marks is None else fit_mask(marks, size_px))
         thumbnails.append(thumbnail(picture.pixels, THUMBNAIL_PX))
         hashes.append(pixel_hash(picture.pixels))
         sizes.append(picture.pixels.shape[:2])
         coloured.append(is_coloured(picture.pixels))
+    measured = np.stack(shares) if shares else np.empty((0, 1 + len(listing.classes)), np.float64)
     thumbs = np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL_PX, THUMBNAIL_PX), np.float32)
     return Survey(
         listing=listing,
         samples=samples,
         images=np.stack(images) if images else np.empty((0, channels, size_px, size_px), np.uint8),
         masks=np.stack(masks) if masks else np.empty((0, size_px, size_px), np.uint8),
-        has_mask=~np.isnan(np.array(shares, dtype=np.float64)),
+        has_mask=~np.isnan(measured[:, 0]),
         sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
         coloured=np.array(coloured, dtype=bool),
-        mask_share=np.array(shares, dtype=np.float64),
+        mask_share=measured[:, 0],
+        class_share=measured[:, 1:],
         hashes=hashes,
         groups=find_groups(thumbs, hashes, [sample.group for sample in samples], search=not listing.independent),
         problems=_unreadable(failures),
     )
+
+
+def _numbered(mask: Mask | None, sample: Sample, listing: Listing) -> npt.NDArray[np.uint8] | None:
+    """Gives a mask as class numbers. The image's class is that of a boolean mask, and what it marks on a defect-free image is of no class.
+
+    Raises:
+        DatasetError: a number that no class has.
+    """
+    if mask is None:
+        return None
+    if mask.dtype == np.bool_:
+        number = listing.classes.index(sample.cls) + 1 if sample.cls in listing.classes else 0
+        return mask * np.uint8(number)
+    strange = [value for value in values_of(mask) if value > len(listing.classes)]
+    if strange:
+        known = ", ".join(f"{number} {cls}" for number, cls in enumerate(listing.classes, start=1))
+        shown = ", ".join(map(str, strange[:EXAMPLES])) + (f" and {len(strange) - EXAMPLES} more" if len(strange) > EXAMPLES else "")
+        raise DatasetError(f"{sample.mask or sample.name}: label values {shown} that no class has; expected 0 background, {known}")
+    return mask.astype(np.uint8)
+
+
+def _shares(mask: Mask | None, marks: npt.NDArray[np.uint8] | None, *, classes: int) -> npt.NDArray[np.float64]:
+    """Gives the share of the picture that is marked at all, and then the share of each class: (1 + classes,), nan without a mask."""
+    if mask is None or marks is None:
+        return np.full(1 + classes, np.nan)
+    counts = np.bincount(marks.ravel(), minlength=1 + classes) / marks.size
+    return np.array([(mask > 0).mean(), *counts[1:]])
 
 
 def _unreadable(failures: list[str]) -> list[Problem]:
@@ -81,6 +113,10 @@ def _unreadable(failures: list[str]) -> list[Problem]:
             "Convert them to 8 bits, for all images by one rule: the brightness must stay comparable.",
         ),
         "masks of another size than their images": ("mask of", "Export the masks anew, or remove them."),
+        "masks with label values that no class has": (
+            "that no class has",
+            "Correct these values in the masks: 0 for background, then the number of each class.",
+        ),
         "files that cannot be read as images": ("", "Remove them, or copy them anew from the source."),
     }
     problems = []

@@ -44,7 +44,7 @@ def test_where_defects_are_is_said_by_masks_and_else_by_boxes(tmp_path: Path) ->
     assert pack.masks is not None
     masks = pack.defect_masks(rows)
     assert masks is not None and masks.dtype == np.uint8 and masks.shape == (2, 1, 32, 32)
-    np.testing.assert_array_equal(masks[:, 0], pack.masks[rows] * 255)
+    np.testing.assert_array_equal(masks[:, 0], (pack.masks[rows] > 0) * 255)
 
     quarter = np.array([[0.5, 0.25, 1.0, 0.5]], dtype=np.float32)
     boxes = [quarter if i == rows[0] else np.empty((0, 4), np.float32) for i in range(len(pack.labels))]
