@@ -21,7 +21,7 @@ TRANSLATION = ["generators/bases/image_to_image.py", "generators/networks/transl
 RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/residual", "bases/image_to_image")]
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 STAGES = {
-    "datasets.procedural:VERSION": (3, ["datasets/procedural.py"], "c8019ded8179"),
+    "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "17098a87c6c1"),
     "datasets.packs:VERSION": (2, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "fb840817cb20"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c7f0a507b73a"),

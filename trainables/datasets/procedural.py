@@ -7,22 +7,18 @@ over it. Lengths are in units of the picture's side, so that any size shows the 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d
 
 from trainables.datasets.listing import DEFECT_FREE, Listing, Picture, Sample
 from trainables.datasets.settings import DataSettings
+from trainables.datasets.surfaces.drawing import Field, grid, line, noise, quantise, step
 from trainables.errors import DatasetError
 from trainables.seeds import child_seed
 
 VERSION = 3
 """Of the drawing; a change gives other images, so it is part of the fingerprint."""
-
-Field = npt.NDArray[np.floating[Any]]
-"""(S, S) of floats; images in 0..1 before they are quantised."""
 
 CLASSES = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
 
@@ -52,81 +48,47 @@ def draw(cls: str, *, size_px: int, seed: int) -> Picture:
             image, strength = _DEFECTS[cls](rng, surface)
             mask = strength > VISIBLE
         surface = image
-    noise = rng.standard_normal(surface.shape, dtype=np.float32) * rng.uniform(0.006, 0.02)
-    pixels = np.clip((surface + noise) * 255.0, 0.0, 255.0).astype(np.uint8)
-    return Picture(pixels=pixels, mask=mask)
-
-
-def _noise(rng: np.random.Generator, side: int, along: float, across: float) -> Field:
-    """Draws smooth noise of zero mean and unit deviation; correlation lengths are shares of the side, down the picture and across it."""
-    white = rng.standard_normal((side, side), dtype=np.float32)
-    smooth = gaussian_filter(white, (max(along * side, 0.3), max(across * side, 0.3)), mode="wrap", truncate=3.0)
-    scaled: Field = (smooth - smooth.mean()) / (smooth.std() + 1e-6)
-    return scaled
-
-
-def _grid(side: int) -> tuple[Field, Field]:
-    """Gives the coordinates (down, across) of pixel centres in 0..1."""
-    ticks = (np.arange(side, dtype=np.float32) + 0.5) / side
-    return ticks[:, None], ticks[None, :]
-
-
-def _step(values: Field, softness: float) -> Field:
-    """A soft step from 0 to 1 at zero."""
-    ramp: Field = np.clip(values / softness * 0.5 + 0.5, 0.0, 1.0)
-    return ramp * ramp * (3.0 - 2.0 * ramp)
+    return Picture(pixels=quantise(rng, surface, low=0.006, high=0.02), mask=mask)
 
 
 def _surface(rng: np.random.Generator, side: int) -> Field:
     """Draws a rolled surface, with faint marks of every kind that are no defects and make the classes harder to tell."""
-    down, across = _grid(side)
+    shape = (side, side)
+    down, across = grid(shape)
     level = rng.uniform(0.32, 0.68)
     light = rng.uniform(-0.16, 0.16) * (across - 0.5) + rng.uniform(-0.08, 0.08) * (down - 0.5) + rng.uniform(-0.12, 0.06) * (across - 0.5) ** 2 * 4.0
     lines = gaussian_filter1d(rng.standard_normal(side).astype(np.float32), rng.uniform(0.005, 0.06) * side, mode="wrap")
     streaks = lines / (lines.std() + 1e-6) * rng.uniform(0.0, 0.03)
-    brushed = _noise(rng, side, rng.uniform(0.02, 0.12), 0.006) * rng.uniform(0.005, 0.032)
-    grain = _noise(rng, side, 0.008, 0.008) * rng.uniform(0.0, 0.045)
-    stain = _noise(rng, side, 0.15, 0.1) * rng.uniform(0.0, 0.04)
+    brushed = noise(rng, shape, rng.uniform(0.02, 0.12), 0.006) * rng.uniform(0.005, 0.032)
+    grain = noise(rng, shape, 0.008, 0.008) * rng.uniform(0.0, 0.045)
+    stain = noise(rng, shape, 0.15, 0.1) * rng.uniform(0.0, 0.04)
     surface = level + light + streaks[None, :] + brushed + grain + stain
     if rng.random() < 0.5:
-        specks = _step(_noise(rng, side, 0.012, 0.012) - rng.uniform(2.2, 3.0), 0.4)
+        specks = step(noise(rng, shape, 0.012, 0.012) - rng.uniform(2.2, 3.0), 0.4)
         surface = surface + specks * rng.uniform(-0.15, 0.12)
     if rng.random() < 0.4:
-        surface = surface + _line(rng, side, width=rng.uniform(0.004, 0.02), tilt=0.05) * rng.uniform(-0.07, 0.07)
+        surface = surface + line(rng, shape, width=rng.uniform(0.004, 0.02), tilt=0.05) * rng.uniform(-0.07, 0.07)
     return np.clip(surface, 0.03, 0.97).astype(np.float32)
-
-
-def _line(rng: np.random.Generator, side: int, *, width: float, tilt: float) -> Field:
-    """Draws one bent line down the picture, with ends, as a soft profile of 0..1."""
-    down, across = _grid(side)
-    length = rng.uniform(0.25, 1.3)
-    middle = rng.uniform(0.1, 0.9)
-    slope, bend = rng.normal(0.0, tilt), rng.normal(0.0, tilt)
-    place = rng.uniform(0.05, 0.95) + slope * (down - middle) + bend * (down - middle) ** 2
-    inside = _step(length / 2 - np.abs(down - middle), 0.04)
-    taper = np.maximum(width * (0.5 + 0.5 * inside), 0.35 / side)
-    profile: Field = np.exp(-(((across - place) / taper) ** 2)) * inside
-    return profile
 
 
 def _crazing(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     """A web of fine dark cracks, lying across the rolling direction, on a grainy ground."""
-    side = len(surface)
-    grain = _noise(rng, side, 0.01, 0.01) * rng.uniform(0.02, 0.06)
+    shape = surface.shape
+    grain = noise(rng, shape, 0.01, 0.01) * rng.uniform(0.02, 0.06)
     strength = np.zeros_like(surface)
     for _ in range(rng.integers(2, 4)):
-        web = _noise(rng, side, rng.uniform(0.025, 0.045), rng.uniform(0.045, 0.09)) + 0.15 * _noise(rng, side, 0.01, 0.01)
+        web = noise(rng, shape, rng.uniform(0.025, 0.045), rng.uniform(0.045, 0.09)) + 0.15 * noise(rng, shape, 0.01, 0.01)
         ridge = np.exp(-((web / rng.uniform(0.08, 0.16)) ** 2))
-        gate = _step(_noise(rng, side, 0.06, 0.06) - rng.uniform(0.1, 0.8), 0.8)
+        gate = step(noise(rng, shape, 0.06, 0.06) - rng.uniform(0.1, 0.8), 0.8)
         strength = np.maximum(strength, ridge * gate)
     return surface + grain - strength * rng.uniform(0.16, 0.36), strength
 
 
 def _inclusion(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     """Dark slivers drawn out along the rolling direction, alone or in a file, with ragged edges."""
-    side = len(surface)
-    down, across = _grid(side)
-    ragged = _noise(rng, side, 0.03, 0.012) * 0.35
+    shape = surface.shape
+    down, across = grid(shape)
+    ragged = noise(rng, shape, 0.03, 0.012) * 0.35
     strength = np.zeros_like(surface)
     centre = rng.uniform(0.15, 0.85)
     for _ in range(rng.integers(1, 9)):
@@ -134,36 +96,36 @@ def _inclusion(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
         y, x = rng.uniform(0.05, 0.95), centre + rng.normal(0.0, 0.12)
         lean = rng.normal(0.0, 0.06)
         distance = np.sqrt(((across - x - lean * (down - y)) / wide) ** 2 + ((down - y) / long) ** 2)
-        strength = np.maximum(strength, _step(1.0 - distance + ragged, 0.5))
+        strength = np.maximum(strength, step(1.0 - distance + ragged, 0.5))
     return surface - strength * rng.uniform(0.09, 0.28), strength
 
 
 def _patches(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     """Large dark islands with soft ragged borders on a bright, mottled ground."""
-    side = len(surface)
-    shape = _noise(rng, side, rng.uniform(0.09, 0.2), rng.uniform(0.07, 0.14)) + _noise(rng, side, 0.02, 0.02) * rng.uniform(0.1, 0.3)
-    strength = _step(shape - rng.uniform(0.5, 1.3), rng.uniform(0.3, 0.7))
-    mottled = _noise(rng, side, 0.02, 0.015) * rng.uniform(0.02, 0.07)
+    shape = surface.shape
+    islands = noise(rng, shape, rng.uniform(0.09, 0.2), rng.uniform(0.07, 0.14)) + noise(rng, shape, 0.02, 0.02) * rng.uniform(0.1, 0.3)
+    strength = step(islands - rng.uniform(0.5, 1.3), rng.uniform(0.3, 0.7))
+    mottled = noise(rng, shape, 0.02, 0.015) * rng.uniform(0.02, 0.07)
     bright = surface + rng.uniform(0.0, 0.3) + mottled
     return bright - strength * rng.uniform(0.14, 0.45), strength
 
 
 def _pitted(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     """Fields of small dark pits, often ending at an edge along the rolling direction."""
-    side = len(surface)
-    _, across = _grid(side)
-    pits = _noise(rng, side, rng.uniform(0.013, 0.028), rng.uniform(0.011, 0.02))
-    edge = _noise(rng, side, 0.25, 0.04) * 0.03 + across - rng.uniform(0.15, 0.85)
-    field = _step(edge * rng.choice([-1.0, 1.0]), 0.15) if rng.random() < 0.7 else np.ones_like(surface)
-    field = field * _step(_noise(rng, side, 0.2, 0.12) + rng.uniform(0.0, 1.5), 1.0)
-    strength = _step(pits - rng.uniform(1.0, 1.8), 0.5) * field
+    shape = surface.shape
+    _, across = grid(shape)
+    pits = noise(rng, shape, rng.uniform(0.013, 0.028), rng.uniform(0.011, 0.02))
+    edge = noise(rng, shape, 0.25, 0.04) * 0.03 + across - rng.uniform(0.15, 0.85)
+    field = step(edge * rng.choice([-1.0, 1.0]), 0.15) if rng.random() < 0.7 else np.ones_like(surface)
+    field = field * step(noise(rng, shape, 0.2, 0.12) + rng.uniform(0.0, 1.5), 1.0)
+    strength = step(pits - rng.uniform(1.0, 1.8), 0.5) * field
     return surface + rng.uniform(0.0, 0.12) - field * rng.uniform(-0.03, 0.05) - strength * rng.uniform(0.1, 0.28), strength
 
 
 def _scale(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     """Flakes pressed in at a slant: dark on one flank, bright on the other, strewn in swarms."""
-    side = len(surface)
-    down, across = _grid(side)
+    shape = surface.shape
+    down, across = grid(shape)
     strength = np.zeros_like(surface)
     relief = np.zeros_like(surface)
     centre_y, centre_x, spread = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.35)
@@ -177,21 +139,21 @@ def _scale(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
         bright = np.exp(-((u / long) ** 2) - ((v - 1.6 * wide) / wide) ** 2)
         relief += flake - 0.7 * bright
         strength = np.maximum(strength, np.maximum(flake, bright))
-    torn = 1.0 + 0.5 * _noise(rng, side, 0.015, 0.015)
-    haze = _noise(rng, side, 0.02, 0.05) * rng.uniform(0.01, 0.04)
+    torn = 1.0 + 0.5 * noise(rng, shape, 0.015, 0.015)
+    haze = noise(rng, shape, 0.02, 0.05) * rng.uniform(0.01, 0.04)
     return surface + haze - np.clip(relief, -1.0, 1.2) * torn * rng.uniform(0.13, 0.34), strength
 
 
 def _scratches(rng: np.random.Generator, surface: Field) -> tuple[Field, Field]:
     """Bright lines along the rolling direction, some bent or broken."""
-    side = len(surface)
+    shape = surface.shape
     strength = np.zeros_like(surface)
     tilt = rng.uniform(0.01, 0.2)
     for _ in range(rng.integers(1, 5)):
-        line = _line(rng, side, width=rng.uniform(0.004, 0.018), tilt=tilt)
+        stroke = line(rng, shape, width=rng.uniform(0.004, 0.018), tilt=tilt)
         if rng.random() < 0.5:
-            line = line * _step(_noise(rng, side, 0.08, 0.03) + rng.uniform(0.0, 1.0), 0.6)
-        strength = np.maximum(strength, line)
+            stroke = stroke * step(noise(rng, shape, 0.08, 0.03) + rng.uniform(0.0, 1.0), 0.6)
+        strength = np.maximum(strength, stroke)
     return surface + strength * rng.uniform(0.12, 0.45), strength
 
 
