@@ -11,7 +11,7 @@ from typing import Any
 
 from search.study import Study
 from search.study_file import SECTIONS, base_space
-from spaces.domains import Categorical, Choice, Domain, Fixed, Float, Int
+from spaces.domains import Categorical, Choice, Domain, Fixed, Float, Int, Text
 from trainables.datasets import DATASETS
 from trainables.scores.names import EXTRACTORS, score_names
 
@@ -131,6 +131,8 @@ def _narrowing(domain: Domain) -> dict[str, Any]:
             value = {"anyOf": [value, {"enum": list(bounds.also)}]}
     elif isinstance(bounds, Categorical | Choice):
         value = {"enum": list(bounds.choices)}
+    elif isinstance(bounds, Text):
+        value = {"type": ["string", "null"]}
     else:
         value = {"const": bounds.default}
     source = f" [{domain.source}]" if domain.source else ""

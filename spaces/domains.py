@@ -34,7 +34,7 @@ class Fixed:
     """The value."""
     source: str = ""
     """Where it comes from: paper, reference code, study file."""
-    within: "Float | Int | Categorical | None" = None
+    within: "Float | Int | Categorical | Text | None" = None
     """What a study may set it to, or vary it in; None where it may not."""
 
     def suggest(self, trial: Trial, name: str) -> Scalar:
@@ -65,6 +65,28 @@ class Fixed:
         """Says the domain in a few words."""
         may_be = f"a study may set {self.within.describe().rpartition(';')[0]}" if self.within is not None else "fixed"
         return f"{_say(self.default)} ({may_be})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """Any text, or null; there is nothing to suggest, so it only says within what a study may set a fixed setting."""
+
+    says: str
+    """What it is to be, for people: "a path"."""
+
+    def narrow(self, wanted: Any) -> "Domain":
+        """Takes one text, or a list of them."""
+        values = list(dict.fromkeys(wanted)) if isinstance(wanted, list | tuple) else [wanted]
+        for value in values:
+            if value is not None and not isinstance(value, str):
+                raise SpaceError(("", f"{value!r} is not {self.says}"))
+        if not values:
+            raise SpaceError(("", "an empty list leaves nothing to choose"))
+        return Fixed(default=values[0], source="study") if len(values) == 1 else Categorical(choices=tuple(values), default=values[0], source="study")
+
+    def describe(self) -> str:
+        """Says the domain in a few words."""
+        return self.says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

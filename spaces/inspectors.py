@@ -1,6 +1,6 @@
 """The default space of each inspector: the papers' values, and the ranges around them."""
 
-from spaces.domains import Categorical, Domain, Fixed, Float, Int
+from spaces.domains import Categorical, Domain, Fixed, Float, Int, Text
 from spaces.space import Tree
 
 _CLASSIFIER: dict[str, Domain] = {
@@ -16,6 +16,11 @@ _CLASSIFIER: dict[str, Domain] = {
     ),
     "augment": Categorical(choices=("none", "flips", "classical"), default="none", source="PE-GAN compares without"),
     "balance": Categorical(choices=("none", "oversample", "undersample"), default="none", source="PE-GAN's classes are balanced"),
+    "synthetic_weight": Fixed(
+        default=1.0, source="the papers weigh all images alike", within=Float(low=0.05, high=2.0, log=True, default=1.0, also=(0.0,))
+    ),
+    "finetune_epochs": Fixed(default=0, source="the papers train once", within=Int(low=0, high=100, default=0)),
+    "start_from": Fixed(default=None, source="the papers begin anew, or from ImageNet", within=Text(says="the path of an inspector.safetensors")),
 }
 
 INSPECTOR_SPACES: dict[str, Tree] = {

@@ -7,7 +7,7 @@ import torch
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.splits import Indices, Split
-from trainables.inspectors.training import LabelledImages
+from trainables.inspectors.base import LabelledImages
 from trainables.progress import StageUse
 from trainables.recipe import Recipe
 from trainables.store import Store

@@ -85,7 +85,7 @@ def _retrain(
         entries["test"] = judge_head(head.entry, test=_labelled(bench, extractor, "test"), inputs=[bench.parts.key], store=bench.store).entry
     for name, entry in entries.items():
         said = read_predictions(entry)
-        values, result.confusion[name] = classification_scores(said.logits, said.labels, bench.pack.classes, split=name)
+        values, result.confusion[name] = classification_scores(said["logits"], said["labels"], bench.pack.classes, split=name)
         result.values |= values
 
 

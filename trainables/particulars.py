@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainables.generators.bases.model import GeneratorModel
 from trainables.generators.bases.subject import TrainingData
-from trainables.inspectors.training import LabelledImages
+from trainables.inspectors.base import LabelledImages
 from trainables.scores.extractors import Extractor
 from trainables.store import Store, stage_key
 from trainables.synthesis import Source

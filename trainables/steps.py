@@ -17,9 +17,10 @@ from trainables.conditioning.stage import Conditioned, class_vectors
 from trainables.datasets.backgrounds import backgrounds as find_backgrounds
 from trainables.generators.bases.subject import TrainingData
 from trainables.generators.training.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
+from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.head import predict_features
 from trainables.inspectors.stage import Inspected, inspect, load_inspector
-from trainables.inspectors.training import LabelledImages, predict
+from trainables.inspectors.training import predict
 from trainables.progress import Progress, StageUse
 from trainables.recipe import InspectorPart, Unit
 from trainables.scores.extractors import Extractor, make_extractor, stored_features
@@ -227,8 +228,12 @@ def draw_pool(
     judged = None
     if sorts or part.filter == "confidence":
         assert reference is not None
-        trained, ask = load_inspector(reference.entry, bench.device), predict_features if family.makes == "features" else predict
-        judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=lambda items: ask(trained, items))
+        trained = load_inspector(reference.entry, bench.device)
+
+        def ask(items: torch.Tensor) -> torch.Tensor:
+            return predict_features(trained, items) if family.makes == "features" else predict(trained, items)["logits"]
+
+        judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=ask)
     seed = child_seed(recipe.seed, "pool", unit.generator)
     chosen: dict[str, Chosen] = {}
     for label, cls in bench.defects.items():

@@ -10,8 +10,8 @@ import torch
 from trainables.bench import Bench, UnitResult
 from trainables.datasets.splits import Indices
 from trainables.generators.training.stage import resolve, told_by
+from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, judge, read_predictions
-from trainables.inspectors.training import LabelledImages
 from trainables.particulars import particulars
 from trainables.progress import Progress
 from trainables.recipe import Unit
@@ -128,5 +128,5 @@ def _score_predictions(bench: Bench, trained: Inspected, result: UnitResult) -> 
         entries["test"] = judge(trained.entry, test=test, inputs=[bench.parts.key], device=bench.device, store=bench.store).entry
     for name, entry in entries.items():
         said = read_predictions(entry)
-        values, result.confusion[name] = classification_scores(said.logits, said.labels, bench.pack.classes, split=name)
+        values, result.confusion[name] = classification_scores(said["logits"], said["labels"], bench.pack.classes, split=name)
         result.values |= values

@@ -145,7 +145,7 @@ def retrained(store: Store, synthetic: LabelledFeatures | None = None, *, inputs
 
 def accuracy(entry: Any) -> float:
     said = read_predictions(entry)
-    return float((said.logits.argmax(1) == said.labels).float().mean())
+    return float((said["logits"].argmax(1) == said["labels"]).float().mean())
 
 
 def test_a_head_tells_classes_apart_in_features_of_any_scale(tmp_path: Path) -> None:

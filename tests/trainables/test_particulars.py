@@ -13,7 +13,7 @@ from torch import Tensor
 from trainables.generators.bases.subject import Subject, TrainingData
 from trainables.generators.dcgan import Dcgan
 from trainables.generators.pe_gan import PeGan, PeGanConfig
-from trainables.inspectors.training import LabelledImages
+from trainables.inspectors.base import LabelledImages
 from trainables.particulars import Particulars, particulars
 from trainables.scores.extractors import Extractor
 from trainables.store import Store

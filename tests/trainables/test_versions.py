@@ -22,7 +22,7 @@ RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/re
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "17098a87c6c1"),
-    "datasets.packs:VERSION": (2, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "f6a22c649f6d"),
+    "datasets.packs:VERSION": (2, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "1a01c85b786e"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c7f0a507b73a"),
     "generators.training.loop:LOOP_VERSION": (2, SHARED, "1fdd48947a87"),
@@ -43,7 +43,7 @@ STAGES = {
     "generators.defect_residual:DefectResidual.VERSION": (2, RESIDUAL, "58c88eccfc5c"),
     "generators.cutpaste:CutPaste.VERSION": (2, ["generators/cutpaste.py", "generators/bases/pasting.py"], "6056a495e4db"),
     "generators.perlin:Perlin.VERSION": (2, ["generators/perlin.py", "generators/bases/pasting.py"], "18bb2f60ad67"),
-    "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "dbe0fd72b641"),
+    "conditioning.stage:VERSION": (1, ["conditioning/stage.py", "conditioning/attributes.py", "conditioning/learned.py"], "11cf2202ab45"),
     "particulars:VERSION": (1, ["particulars.py"], "e0f9ac1be903"),
     "generators.fastgan:Fastgan.VERSION": (
         1,
@@ -60,7 +60,11 @@ STAGES = {
     "generators.smote:Smote.VERSION": (1, ["generators/smote.py", "generators/bases/features.py"], "9c6a2f1009b6"),
     "generators.adasyn:Adasyn.VERSION": (1, ["generators/adasyn.py", "generators/smote.py", "generators/bases/features.py"], "01534c553f38"),
     "synthesis:VERSION": (2, ["synthesis.py"], "6b691e17d719"),
-    "inspectors.stage:VERSION": (1, ["inspectors/stage.py", "inspectors/training.py", "datasets/augmentation.py"], "49757ad60ffd"),
+    "inspectors.stage:VERSION": (
+        1,
+        [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "base")), "datasets/augmentation.py"],
+        "86ce27a824ad",
+    ),
     "inspectors.head:VERSION": (1, ["inspectors/head.py"], "3ef502b08122"),
     "inspectors.classifiers:Classifier.VERSION": (1, ["inspectors/classifiers.py"], "d8ac1086ae27"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),

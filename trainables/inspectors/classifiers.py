@@ -5,45 +5,16 @@ Every class here is an inspector of the registry: built from its Config, it give
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision import models
 
-from trainables.errors import SettingsError
+from trainables.errors import DatasetError, SettingsError
+from trainables.inspectors.base import Config, InspectorNetwork, SeededDropout, Shown
 
 SMALL_PX = 64
 """Below this size the first convolution of the torchvision networks has stride 1: they were drawn for 224 px, and one pixel would be left."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
-    """Settings that all classifiers share."""
-
-    lr: float = 1e-4
-    """Learning rate of AdamW at its start; it falls along a cosine. SDG-GAN, section 4.3; the other papers state none, and none states a schedule."""
-    epochs: int = 50
-    """Passes over the training images, synthetic ones counted in (SDG-GAN's comparison and cross-validation)."""
-    batch: int = 32
-    """Images a step (SDG-GAN's whole images)."""
-    weight_decay: float = 1e-2
-    """Decay of convolution and linear weights, apart from the gradient (AdamW). The number is SDG-GAN's, there a penalty inside of Adam's loss."""
-    min_steps: int = 400
-    """Least number of optimizer steps, so that a small real-only set is not starved beside a large synthetic one."""
-    augment: Literal["none", "flips", "classical"] = "none"
-    """Changes made to each image as it is drawn. PE-GAN's comparison has none."""
-    balance: Literal["none", "oversample", "undersample"] = "none"
-    """Whether every epoch shows as many images of each class as the largest class has, or as the smallest has."""
-
-    def __post_init__(self) -> None:
-        limits = {"lr": (1e-6, 1.0), "epochs": (1, 10_000), "batch": (2, 4096), "weight_decay": (0.0, 1.0), "min_steps": (0, 10_000_000)}
-        wrong = []
-        for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                wrong.append(f"{name}: {getattr(self, name)} is not between {low} and {high}")
-        if wrong:
-            raise SettingsError("; ".join(wrong))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,39 +31,10 @@ class FCNConfig(Config):
             raise SettingsError(f"width: {self.width} is not between 4 and 512")
 
 
-class SeededDropout(nn.Module):
-    """Dropout that draws from a generator of its own, so that a resumed training drops what an undisturbed one would have."""
+class Classifier(InspectorNetwork):
+    """What all inspectors that name the class of an image have in common: a trunk, and one linear layer at its end."""
 
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-        self.generator: torch.Generator | None = None
-        """Set by the training loop before each step."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Zeroes a share of the values while training, and scales the rest to keep the mean."""
-        if not self.training or self.rate == 0.0:
-            return x
-        kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= self.rate
-        return x * kept.to(x.dtype) / (1.0 - self.rate)
-
-
-class Classifier(nn.Module):
-    """What all inspectors here have in common.
-
-    Args:
-        config: settings of the inspector's own `Config`.
-        size_px: side of the square images.
-        channels: 1 or 3.
-        num_classes: number of logits.
-    """
-
-    VERSION: ClassVar[int] = 1
-    """Part of the stage key: changes when the same settings give other numbers."""
-    Config: ClassVar[type[Config]] = Config
-    task: ClassVar[str] = "classify"
-    bf16_on_cpu: ClassVar[bool] = True
-    """False where bfloat16 is slower than float32 on a CPU, and is therefore not used there."""
+    task = "classify"
 
     trunk: nn.Module
     head: nn.Linear
@@ -106,6 +48,26 @@ class Classifier(nn.Module):
         """Gives logits: (B, C, H, W) in [-1, 1] to (B, num_classes)."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+    def check(self, labels: Tensor, num_classes: int) -> None:
+        """Refuses labels that are no class's.
+
+        Raises:
+            DatasetError: a label is outside of the classes.
+        """
+        if not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+            raise DatasetError(f"inspector: labels from {int(labels.min())} to {int(labels.max())}, expected 0 to {num_classes - 1}")
+
+    def loss(self, said: Tensor, shown: Shown, share: float) -> Tensor:
+        """Gives the cross-entropy, weighted image by image where the batch has weights."""
+        if shown.weights is None:
+            return F.cross_entropy(said.float(), shown.labels)
+        each = F.cross_entropy(said.float(), shown.labels, reduction="none")
+        return (each * shown.weights).sum() / shown.weights.sum()
+
+    def predictions(self, said: Tensor) -> dict[str, Tensor]:
+        """Keeps the logits, (B, num_classes) float32."""
+        return {"logits": said.float()}
 
 
 class ResNet18(Classifier):

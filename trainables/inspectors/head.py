@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from trainables.errors import TrialFailure
 from trainables.generators.training.loop import Shuffle
+from trainables.inspectors.classifiers import Classifier
 from trainables.inspectors.training import Inspector
 from trainables.progress import Progress
 from trainables.store import Entry, Store, stage_key
@@ -58,6 +59,7 @@ class Retrained:
 
 def predict_features(inspector: Inspector, features: Tensor) -> Tensor:
     """Gives the logits that an inspector's own head has for features (N, D): (N, classes) float32 on the CPU."""
+    assert isinstance(inspector.network, Classifier)
     with torch.no_grad():
         logits: Tensor = inspector.network.head(features.to(inspector.device)).float().cpu()
     return logits

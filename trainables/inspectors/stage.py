@@ -1,4 +1,4 @@
-"""The inspector stages: train one, or find it ready under its key; read its validation logits; and, once a study, its test logits.
+"""The inspector stages: train one, or find it ready under its key; read what it says of the validation split; and, once a study, of the test split.
 
 The key of a trained inspector leaves out whether it will be judged: confirmation reads the test split as a stage of its own, `test_predictions`.
 Called by `trainables.trial`.
@@ -7,6 +7,7 @@ Called by `trainables.trial`.
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trainables.checkpoints import state_from_bytes, state_to_bytes
+from trainables.datasets.packs import content_hash
 from trainables.inspectors import INSPECTORS
-from trainables.inspectors.training import Checkpoint, Inspector, LabelledImages, build, predict, read_config, train
+from trainables.inspectors.base import LabelledImages
+from trainables.inspectors.training import Checkpoint, Inspector, build, predict, read_config, start_from, train
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart
 from trainables.registry import pick
@@ -26,6 +29,9 @@ from trainables.store import Entry, Store, stage_key
 
 VERSION = 1
 """Version of the training loop and of what is published; part of every key of these stages."""
+
+FILES = ("start_from", "weights")
+"""Settings of inspectors that name a file of weights."""
 
 STAGE = "inspector"
 TEST_STAGE = "test_predictions"
@@ -46,16 +52,6 @@ class Inspected:
         return dict(self.entry.info["costs"])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Predictions:
-    """What an inspector said to labelled images."""
-
-    logits: Tensor
-    """(N, classes) float32."""
-    labels: Tensor
-    """(N,) int64."""
-
-
 def inspector_key(part: InspectorPart, *, inputs: Sequence[str], size_px: int, channels: int, num_classes: int, precision: str, seed: int) -> str:
     """Names a trained inspector by everything that decides it.
 
@@ -70,13 +66,22 @@ def inspector_key(part: InspectorPart, *, inputs: Sequence[str], size_px: int, c
     """
     settings = {
         "kind": part.kind,
-        "config": to_plain(read_config(part)),
+        "config": _named_by_content(to_plain(read_config(part))),
         "size_px": size_px,
         "channels": channels,
         "num_classes": num_classes,
         "precision": precision,
     }
     return stage_key(STAGE, version=1000 * VERSION + pick(INSPECTORS, part.kind, "inspector").VERSION, settings=settings, inputs=inputs, seed=seed)
+
+
+def _named_by_content(config: dict[str, Any]) -> dict[str, Any]:
+    """Names files of weights by their content, wherever they lie.
+
+    Raises:
+        DatasetError: one cannot be read.
+    """
+    return {name: content_hash(Path(value).expanduser()) if name in FILES and value is not None else value for name, value in config.items()}
 
 
 def inspect(
@@ -93,7 +98,7 @@ def inspect(
     store: Store,
     save_every_s: float = 120.0,
 ) -> Generator[Progress, None, Inspected]:
-    """Trains an inspector and publishes it with its logits on the validation split, or finds it under its key.
+    """Trains an inspector and publishes it with what it says of the validation split, or finds it under its key.
 
     Args:
         part: kind and settings.
@@ -126,6 +131,8 @@ def inspect(
     config = read_config(part)
     shape = {"size_px": size_px, "channels": channels, "num_classes": num_classes}
     inspector = build(part.kind, config, **shape, device=device, seed=child_seed(seed, "weights"))
+    if config.start_from is not None:
+        start_from(inspector, Path(config.start_from).expanduser())
     scratch = f"{STAGE}-{key}.safetensors"
     resume = _read_checkpoint(store.read_scratch(scratch))
     memory = PeakMemory(device)
@@ -182,10 +189,10 @@ def load_inspector(entry: Entry, device: str) -> Inspector:
     return inspector
 
 
-def read_predictions(entry: Entry) -> Predictions:
-    """Reads the logits that an inspector or a test reading published."""
+def read_predictions(entry: Entry) -> dict[str, Tensor]:
+    """Reads what an inspector said, with what was known of the images, one row an image: what `predict` gives, `labels`, `masks` and `marked`."""
     (name,) = [name for name in entry.files if name in ("val.safetensors", "test.safetensors")]
-    return Predictions(**load(entry.read(name)))
+    return load(entry.read(name))
 
 
 def judge(inspector: Entry, *, test: LabelledImages, inputs: Sequence[str], device: str, store: Store) -> Inspected:
@@ -207,8 +214,11 @@ def judge(inspector: Entry, *, test: LabelledImages, inputs: Sequence[str], devi
     return Inspected(key=key, entry=store.publish(TEST_STAGE, key, files, info), reused=False)
 
 
-def _packed_predictions(inspector: Inspector, labelled: LabelledImages) -> bytes:
-    return save({"logits": predict(inspector, labelled.images).contiguous(), "labels": labelled.labels.cpu().to(torch.int64).contiguous()})
+def _packed_predictions(inspector: Inspector, known: LabelledImages) -> bytes:
+    found = predict(inspector, known.images) | {"labels": known.labels.cpu().to(torch.int64)}
+    if known.masks is not None and known.marked is not None:
+        found |= {"masks": known.masks, "marked": known.marked}
+    return save({name: value.contiguous() for name, value in found.items()})
 
 
 def _pack(state: dict[str, Any]) -> bytes:

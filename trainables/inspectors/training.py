@@ -7,18 +7,20 @@ for bit where an undisturbed one ends, on one device with the same number of thr
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
-from trainables.datasets.augmentation import augment
-from trainables.errors import DatasetError, TrialFailure
+from trainables.datasets.augmentation import augment, augment_with
+from trainables.errors import DatasetError, SettingsError, TrialFailure
 from trainables.inspectors import INSPECTORS
-from trainables.inspectors.classifiers import Classifier, Config, SeededDropout
+from trainables.inspectors.base import Config, InspectorNetwork, LabelledImages, SeededDropout, Shown
+from trainables.inspectors.schedule import Schedule
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart
 from trainables.registry import pick
@@ -30,21 +32,11 @@ EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LabelledImages:
-    """Images with the class of each."""
-
-    images: Tensor
-    """(N, C, H, W) uint8."""
-    labels: Tensor
-    """(N,) int64, 0 to classes - 1."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Inspector:
     """A network with what is needed to use it."""
 
     kind: str
-    network: Classifier
+    network: InspectorNetwork
     config: Config
     size_px: int
     channels: int
@@ -75,9 +67,34 @@ def build(kind: str, config: Config, *, size_px: int, channels: int, num_classes
     """Builds an untrained inspector whose first weights follow from the seed alone; no random state outside is touched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = pick(INSPECTORS, kind, "inspector")(config, size_px=size_px, channels=channels, num_classes=num_classes)
-    network = network.to(device=device, memory_format=torch.channels_last).eval()
+        network: InspectorNetwork = pick(INSPECTORS, kind, "inspector")(config, size_px=size_px, channels=channels, num_classes=num_classes)
+    network.config = config
+    network.to(device=device).to(memory_format=torch.channels_last).eval()
     return Inspector(kind=kind, network=network, config=config, size_px=size_px, channels=channels, num_classes=num_classes, device=device)
+
+
+def start_from(inspector: Inspector, file: Path) -> None:
+    """Gives an inspector the weights of an earlier run.
+
+    Raises:
+        SettingsError: the file holds no weights of such an inspector; names what does not fit.
+    """
+    own = inspector.network.state_dict()
+    try:
+        given = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise SettingsError(f"start_from: {file} cannot be read as weights ({error}); expected the inspector.safetensors of a winner") from error
+    shapes = {name: (_shape(given.get(name)), _shape(own.get(name))) for name in own | given}
+    wrong = [f"{name}: {found}, expected {expected}" for name, (found, expected) in shapes.items() if found != expected]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        what = f"{inspector.kind} of {inspector.num_classes} classes, {inspector.channels} channels at {inspector.size_px} px"
+        raise SettingsError(f"start_from: {file} does not fit {what}: {'; '.join(wrong[:3])}{more}")
+    inspector.network.load_state_dict(given)
+
+
+def _shape(value: Tensor | None) -> str:
+    return "absent" if value is None else "x".join(map(str, value.shape)) or "a number"
 
 
 def to_input(images: Tensor, device: str) -> Tensor:
@@ -115,10 +132,10 @@ def train(
         DatasetError: no images, or labels outside of the classes.
         TrialFailure: `diverged`, where a loss or a weight is not finite.
     """
-    images, labels = _joined(real, synthetic, inspector)
-    config, network = inspector.config, inspector.network
-    schedule = _Schedule(labels.cpu().numpy(), config, seed)
-    optimizer = torch.optim.AdamW(_weight_groups(network, config.weight_decay), lr=config.lr, fused=True)
+    shown = _joined(real, synthetic, inspector)
+    network = inspector.network
+    schedule = Schedule(shown.labels.cpu().numpy(), inspector.config, seed, real=len(real.labels))
+    optimizer = network.optimizer()
     step, seconds = 0, 0.0
     if resume is not None:
         network.load_state_dict(resume.state["network"])
@@ -134,10 +151,9 @@ def train(
     clock = reported = saved = time.monotonic()
     while step < schedule.steps:
         generator.manual_seed(child_seed(seed, "step", step))
-        chosen = schedule.batch(step).to(images.device)
         for group in optimizer.param_groups:
             group["lr"] = schedule.lr(step)
-        losses.append(_step(inspector, optimizer, images[chosen], labels[chosen], generator, precision))
+        losses.append(_step(inspector, optimizer, _taken(shown, schedule.batch(step)), schedule.share(step), generator, precision))
         step += 1
         now = time.monotonic()
         if now - reported >= REPORT_EVERY_S or step == schedule.steps:
@@ -154,39 +170,57 @@ def train(
         raise TrialFailure("diverged", f"inspector {inspector.kind}: a weight is not finite after {step} steps")
 
 
-def predict(inspector: Inspector, images: Tensor) -> Tensor:
-    """Gives logits of uint8 images (N, C, H, W): (N, classes) float32 on the CPU."""
-    return _evaluate(inspector, images, inspector.network)
+def predict(inspector: Inspector, images: Tensor) -> dict[str, Tensor]:
+    """Gives what an inspector says of uint8 images (N, C, H, W), on the CPU: the `predictions` of its network, one row an image."""
+
+    def run(x: Tensor) -> dict[str, Tensor]:
+        return inspector.network.predictions(inspector.network(x))
+
+    parts = _evaluate(inspector, images, run)
+    return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
 
 
 def features(inspector: Inspector, images: Tensor) -> Tensor:
-    """Gives the features before the last layer of uint8 images (N, C, H, W): (N, D) float32 on the CPU."""
-    return _evaluate(inspector, images, inspector.network.features)
+    """Gives what an inspector has found in uint8 images (N, C, H, W) just before it decides: (N, D) float32 on the CPU."""
+    return torch.cat([part.float().cpu() for part in _evaluate(inspector, images, inspector.network.features)])
 
 
 @torch.no_grad()
-def _evaluate(inspector: Inspector, images: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+def _evaluate(inspector: Inspector, images: Tensor, run: Callable[[Tensor], Any]) -> list[Any]:
     assert not inspector.network.training
-    parts = [run(to_input(chunk, inspector.device)).float().cpu() for chunk in images.split(EVALUATION_BATCH)]
-    return torch.cat(parts)
+    return [run(to_input(chunk, inspector.device)) for chunk in images.split(EVALUATION_BATCH)]
 
 
-def _joined(real: LabelledImages, synthetic: LabelledImages | None, inspector: Inspector) -> tuple[Tensor, Tensor]:
+def _joined(real: LabelledImages, synthetic: LabelledImages | None, inspector: Inspector) -> Shown:
+    """Puts all training images on the device, as uint8 and in one piece, real ones first."""
     parts = [real] if synthetic is None else [real, synthetic]
     images = torch.cat([part.images for part in parts]).to(inspector.device)
     labels = torch.cat([part.labels for part in parts]).to(inspector.device)
     if len(images) < 2:
         raise DatasetError(f"inspector: {len(images)} training images; at least 2 are needed")
-    if not 0 <= int(labels.min()) <= int(labels.max()) < inspector.num_classes:
-        raise DatasetError(f"inspector: labels from {int(labels.min())} to {int(labels.max())}, expected 0 to {inspector.num_classes - 1}")
-    return images, labels
+    inspector.network.check(labels, inspector.num_classes)
+    planes = marked = None
+    if all(part.masks is not None and part.marked is not None for part in parts):
+        marked = torch.cat([part.marked for part in parts if part.marked is not None])
+        planes = inspector.network.planes(torch.cat([part.masks for part in parts if part.masks is not None]), labels.cpu(), marked)
+    weight = inspector.config.synthetic_weight
+    weights = None
+    if synthetic is not None and weight != 1.0:
+        weights = torch.cat([torch.full((len(part.labels),), 1.0 if part is real else weight) for part in parts]).to(inspector.device)
+    return Shown(
+        images=images,
+        labels=labels,
+        planes=planes.to(inspector.device) if planes is not None else None,
+        marked=marked.to(inspector.device) if marked is not None else None,
+        weights=weights,
+    )
 
 
-def _weight_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Decays convolutions and linear layers, leaves biases and norms alone."""
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": weights, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+def _taken(shown: Shown, rows: Tensor) -> Shown:
+    """Takes the rows of one step."""
+    rows = rows.to(shown.images.device)
+    others = {name: None if (value := getattr(shown, name)) is None else value[rows] for name in ("planes", "marked", "weights")}
+    return Shown(images=shown.images[rows], labels=shown.labels[rows], **others)
 
 
 def _match_layout(optimizer: torch.optim.Optimizer) -> None:
@@ -197,15 +231,17 @@ def _match_layout(optimizer: torch.optim.Optimizer) -> None:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def _step(
-    inspector: Inspector, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, generator: torch.Generator, precision: str
-) -> Tensor:
-    x = to_input(images, inspector.device)
-    x = augment(x, inspector.config.augment, generator).contiguous(memory_format=torch.channels_last)
+def _step(inspector: Inspector, optimizer: torch.optim.Optimizer, taken: Shown, share: float, generator: torch.Generator, precision: str) -> Tensor:
+    x, planes = to_input(taken.images, inspector.device), taken.planes
+    if planes is None:
+        x = augment(x, inspector.config.augment, generator)
+    else:
+        x, planes = augment_with(x, planes, inspector.config.augment, generator)
+    x = x.contiguous(memory_format=torch.channels_last)
     kind = torch.device(inspector.device).type
     with torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16" and (kind != "cpu" or inspector.network.bf16_on_cpu)):
-        logits = inspector.network(x)
-    loss = F.cross_entropy(logits.float(), labels)
+        said = inspector.network(x)
+    loss = inspector.network.loss(said, replace(taken, images=x, planes=planes), share)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -217,46 +253,3 @@ def _finite_mean(losses: list[Tensor], step: int) -> float:
     if not math.isfinite(loss):
         raise TrialFailure("diverged", f"inspector: the loss is not finite by step {step}")
     return loss
-
-
-class _Schedule:
-    """Which images and which learning rate each step has, from the labels and the seed alone."""
-
-    def __init__(self, labels: np.ndarray, config: Config, seed: int) -> None:
-        self.config = config
-        self.seed = seed
-        self.by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        sizes = [len(members) for members in self.by_class]
-        self.each = {"none": None, "oversample": max(sizes), "undersample": min(sizes)}[config.balance]
-        self.epoch_size = len(labels) if self.each is None else self.each * len(sizes)
-        self.batch_size = min(config.batch, self.epoch_size)
-        self.steps = max(config.min_steps, math.ceil(config.epochs * self.epoch_size / self.batch_size), 1)
-        self._known: dict[int, Tensor] = {}
-
-    def lr(self, step: int) -> float:
-        """Falls from `lr` to nothing along half a cosine: the last weights are the ones that are used."""
-        return self.config.lr * 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
-
-    def batch(self, step: int) -> Tensor:
-        """Gives the indices of one step's images; batches run on across the ends of epochs, so that all are full."""
-        start = step * self.batch_size
-        first, offset = divmod(start, self.epoch_size)
-        order = self._epoch(first)
-        chosen = order[offset : offset + self.batch_size]
-        if len(chosen) < self.batch_size:
-            chosen = torch.cat([chosen, self._epoch(first + 1)[: self.batch_size - len(chosen)]])
-        return chosen
-
-    def _epoch(self, epoch: int) -> Tensor:
-        if epoch not in self._known:
-            rng = np.random.default_rng(child_seed(self.seed, "epoch", epoch))
-            members = self.by_class if self.each is None else [_spread(rng, part, self.each) for part in self.by_class]
-            order = rng.permutation(np.concatenate(members))
-            self._known = {key: value for key, value in self._known.items() if key == epoch - 1} | {epoch: torch.from_numpy(order)}
-        return self._known[epoch]
-
-
-def _spread(rng: np.random.Generator, members: np.ndarray, count: int) -> np.ndarray:
-    """Draws `count` members, each as often as any other, give or take one."""
-    rounds = math.ceil(count / len(members))
-    return np.concatenate([rng.permutation(members) for _ in range(rounds)])[:count]

@@ -8,7 +8,8 @@ import torch
 from spaces.inspectors import INSPECTOR_SPACES
 from trainables.errors import SettingsError
 from trainables.inspectors import INSPECTORS
-from trainables.inspectors.training import LabelledImages, build, features, predict, read_config, to_input, train
+from trainables.inspectors.base import LabelledImages
+from trainables.inspectors.training import build, features, predict, read_config, to_input, train
 from trainables.recipe import InspectorPart
 from trainables.registry import pick
 
@@ -35,7 +36,7 @@ def labelled(count: int = 9, *, size_px: int = 32, channels: int = 1, seed: int 
 def test_logits_and_features_have_their_shapes(kind: str, size_px: int, channels: int) -> None:
     inspector = untrained(kind, size_px=size_px, channels=channels)
     images = labelled(5, size_px=size_px, channels=channels).images
-    logits, values = predict(inspector, images), features(inspector, images)
+    logits, values = predict(inspector, images)["logits"], features(inspector, images)
     assert logits.shape == (5, 3) and values.shape == (5, inspector.network.head.in_features)
     assert logits.dtype == values.dtype == torch.float32
     with torch.no_grad():
@@ -45,7 +46,7 @@ def test_logits_and_features_have_their_shapes(kind: str, size_px: int, channels
 @pytest.mark.parametrize("kind", INSPECTORS)
 def test_an_image_is_judged_alike_alone_and_among_others(kind: str) -> None:
     inspector, images = untrained(kind), labelled(5).images
-    assert torch.allclose(predict(inspector, images)[2:3], predict(inspector, images[2:3]), atol=1e-5)
+    assert torch.allclose(predict(inspector, images)["logits"][2:3], predict(inspector, images[2:3])["logits"], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", INSPECTORS)
@@ -65,7 +66,7 @@ def test_equal_seeds_train_to_equal_bits_and_leave_random_state_alone(kind: str,
         inspector = untrained(kind, seed=seed)
         last = list(train(inspector, real=labelled(), synthetic=labelled(5, seed=1), seed=seed, precision=precision))[-1]
         assert last.stage == "inspector" and last.metrics["share"] == 1.0 and not inspector.network.training
-        trained.append(predict(inspector, labelled(4, seed=2).images))
+        trained.append(predict(inspector, labelled(4, seed=2).images)["logits"])
     assert torch.equal(trained[0], trained[1])
     assert not torch.equal(trained[0], trained[2])
     assert torch.equal(torch.random.get_rng_state(), outside)

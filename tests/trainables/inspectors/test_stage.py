@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from trainables.inspectors import INSPECTORS, training
+from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import STAGE, Inspected, inspect, inspector_key, judge, load_inspector, read_predictions
-from trainables.inspectors.training import LabelledImages, features, predict
+from trainables.inspectors.training import features, predict
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart
 from trainables.store import Store
@@ -54,8 +55,8 @@ def test_a_trained_inspector_is_found_again_with_its_predictions(tmp_path: Path)
     assert again == [] and found.reused and found.entry.attempt == made.entry.attempt
     inspector = load_inspector(found.entry, "cpu")
     predictions = read_predictions(found.entry)
-    assert torch.equal(predict(inspector, labelled(12, 2).images), predictions.logits)
-    assert torch.equal(predictions.labels, labelled(12, 2).labels)
+    assert torch.equal(predict(inspector, labelled(12, 2).images)["logits"], predictions["logits"])
+    assert torch.equal(predictions["labels"], labelled(12, 2).labels)
     assert features(inspector, labelled(2, 3).images).shape == (2, 8)
 
 
@@ -107,5 +108,5 @@ def test_the_test_split_is_read_as_a_stage_of_its_own(tmp_path: Path) -> None:
     first = judge(made.entry, test=test, inputs=["split"], device="cpu", store=store)
     again = judge(made.entry, test=test, inputs=["split"], device="cpu", store=store)
     assert (first.reused, again.reused) == (False, True)
-    assert torch.equal(read_predictions(first.entry).logits, predict(load_inspector(made.entry, "cpu"), test.images))
-    assert torch.equal(read_predictions(made.entry).labels, labelled(12, 2).labels), "the inspector's own entry keeps to validation"
+    assert torch.equal(read_predictions(first.entry)["logits"], predict(load_inspector(made.entry, "cpu"), test.images)["logits"])
+    assert torch.equal(read_predictions(made.entry)["labels"], labelled(12, 2).labels), "the inspector's own entry keeps to validation"

@@ -8,8 +8,8 @@ import torch
 
 from trainables.errors import DatasetError, TrialFailure
 from trainables.inspectors import training
-from trainables.inspectors.classifiers import Config, SeededDropout
-from trainables.inspectors.training import Inspector, LabelledImages, _Schedule, build, predict, read_config, train
+from trainables.inspectors.base import LabelledImages, SeededDropout
+from trainables.inspectors.training import Inspector, build, predict, read_config, train
 from trainables.recipe import InspectorPart
 
 
@@ -34,7 +34,7 @@ def test_it_learns_what_can_be_learnt(augment: str) -> None:
     inspector = small(min_steps=60, lr=3e-3, augment=augment)
     list(train(inspector, real=stripes(40, seed=0), seed=0))
     held_out = stripes(60, seed=1)
-    accuracy = (predict(inspector, held_out.images).argmax(1) == held_out.labels).float().mean().item()
+    accuracy = (predict(inspector, held_out.images)["logits"].argmax(1) == held_out.labels).float().mean().item()
     assert accuracy > 0.95 if augment != "classical" else accuracy < 0.9
 
 
@@ -45,49 +45,8 @@ def test_synthetic_images_count_in_the_training() -> None:
     for synthetic in (None, wrong):
         inspector = small(min_steps=40, lr=3e-3)
         list(train(inspector, real=real, synthetic=synthetic, seed=0))
-        votes.append(predict(inspector, others.images))
+        votes.append(predict(inspector, others.images)["logits"])
     assert not torch.allclose(votes[0], votes[1])
-
-
-def test_an_epoch_shows_every_image_once_and_batches_run_on_over_its_end() -> None:
-    labels = np.repeat([0, 1], [7, 3])
-    schedule = _Schedule(labels, Config(epochs=4, batch=4, min_steps=0), seed=1)
-    assert (schedule.epoch_size, schedule.steps) == (10, 10)
-    shown = torch.cat([schedule.batch(step) for step in range(schedule.steps)])
-    for epoch in range(4):
-        assert sorted(shown[10 * epoch : 10 * epoch + 10].tolist()) == list(range(10))
-    assert shown[:10].tolist() != shown[10:20].tolist()
-
-
-def test_a_step_does_not_depend_on_those_before_it() -> None:
-    labels = np.repeat([0, 1], [7, 3])
-    config = Config(epochs=5, batch=4, min_steps=0, balance="oversample")
-    in_order = _Schedule(labels, config, seed=1)
-    batches = [in_order.batch(step) for step in range(12)]
-    assert torch.equal(_Schedule(labels, config, seed=1).batch(9), batches[9])
-    assert not torch.equal(_Schedule(labels, config, seed=2).batch(9), batches[9])
-
-
-@pytest.mark.parametrize(("balance", "each"), [("oversample", 7), ("undersample", 3)])
-def test_balance_shows_the_classes_equally(balance: str, each: int) -> None:
-    labels = np.repeat([0, 1], [7, 3])
-    schedule = _Schedule(labels, Config(epochs=3, batch=2 * each, min_steps=0, balance=balance), seed=0)  # type: ignore[arg-type]
-    epochs = [schedule.batch(step) for step in range(3)]
-    for chosen in epochs:
-        assert np.bincount(labels[chosen]).tolist() == [each, each]
-        counts = np.bincount(chosen)
-        for label in (0, 1):
-            members = counts[labels[: len(counts)] == label]
-            assert members.max() - members.min() <= 1
-    assert len({tuple(sorted(chosen.tolist())) for chosen in epochs}) > 1, "every epoch draws anew"
-
-
-def test_a_small_set_has_at_least_its_steps() -> None:
-    labels = np.arange(10) % 2
-    assert _Schedule(labels, Config(epochs=2, batch=5, min_steps=50), seed=0).steps == 50
-    assert _Schedule(labels, Config(epochs=40, batch=5, min_steps=50), seed=0).steps == 80
-    schedule = _Schedule(labels, Config(epochs=2, batch=5, min_steps=50, lr=0.5), seed=0)
-    assert schedule.lr(0) == 0.5 and schedule.lr(25) == pytest.approx(0.25) and schedule.lr(49) < 0.001
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_by_name() -> None:
