@@ -1,12 +1,17 @@
 """Names of scores and costs, with their directions and units. Imports nothing heavy: a study file is checked against these without torch.
 
-A full name is `<split>_<base>[_<extractor>][.<class>]`: `val_accuracy`, `val_recall.scratches`, `val_kid_inspector`, `test_fid`. The precision and
-recall of images are called those of their manifold: `val_recall_inspector.scratches` would be taken for what the inspector found of the scratches.
+A full name is `<split>_<base>[_<extractor>][@<group>][.<class>]`: `val_accuracy`, `val_recall.scratches`, `val_kid_inspector`, `test_fid`,
+`val_iou@small`, `val_recall@line=3.scratches`. The precision and recall of images are called those of their manifold:
+`val_recall_inspector.scratches` would be taken for what the inspector found of the scratches.
+
+A group stands before the class, so that what comes before the first point of a name never holds a class, however a class is called. It is a defect
+size (`SIZE_GROUPS`) or `<column>=<value>` of a column that the user gave, in which every character that could be mistaken is written as %XX.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+from urllib.parse import quote, unquote
 
 Direction = Literal["maximize", "minimize"]
 
@@ -40,8 +45,45 @@ COSTS = {
 }
 """What a trial cost. Each may be an objective."""
 
-CLASSIFICATION: dict[str, Direction] = {"accuracy": "maximize", "macro_f1": "maximize"}
-PER_CLASS: dict[str, Direction] = {"recall": "maximize"}
+CLASSIFICATION: dict[str, Direction] = dict.fromkeys(("accuracy", "macro_f1", "macro_precision", "macro_recall", "auc"), "maximize")
+"""Of an inspector that names classes; `auc` only where there are two."""
+PER_CLASS: dict[str, Direction] = dict.fromkeys(("recall", "precision", "f1"), "maximize")
+SEGMENTATION: dict[str, Direction] = dict.fromkeys(("iou", "iou_pooled", "iou_classes", "pixel_accuracy"), "maximize")
+"""`iou` is the mean over images, `iou_pooled` that of all pixels together, `iou_classes` the mean over background and defect classes."""
+SEGMENTATION_PER_CLASS: dict[str, Direction] = {"iou": "maximize"}
+OPERATING: dict[str, Direction] = dict.fromkeys(("sensitivity", "specificity"), "maximize")
+"""At the threshold that reaches the study's target on validation: of whatever inspector tells defective images from others."""
+DETECTION: dict[str, Direction] = {
+    "ap": "maximize",
+    "average_precision": "maximize",
+    "auc": "maximize",
+    "f": "maximize",
+    "fp": "minimize",
+    "fn": "minimize",
+    **OPERATING,
+}
+"""`ap` is the SegDecNet papers' area by trapezoids, `average_precision` scikit-learn's sum of steps; `f`, `fp` and `fn` are at the threshold of the
+best F on validation."""
+ORACLE = "_oracle"
+"""Ends the base of a score whose threshold was chosen on the very split that it is measured on (systems.md 2.8); on validation all are such."""
+ZERO_SHOT: dict[str, Direction] = dict.fromkeys(("seen", "unseen", "harmonic_mean", "zsl_accuracy", "auc_unseen"), "maximize")
+TASK_SCORES: dict[str, dict[str, Direction]] = {
+    "classify": CLASSIFICATION,
+    "segment": SEGMENTATION,
+    "detect": DETECTION,
+    "zero_shot": ZERO_SHOT,
+}
+TASK_SCORES_PER_CLASS: dict[str, dict[str, Direction]] = {"classify": PER_CLASS, "segment": SEGMENTATION_PER_CLASS, "detect": {}, "zero_shot": {}}
+
+CORRUPTIONS = ("blur", "noise", "salt_and_pepper", "brightness", "scratches", "gradient")
+"""What images are disturbed by; `val_robustness.<corruption>` is the area under the curve of the task's first score over severities 0 to 5."""
+ROBUSTNESS = "robustness"
+
+TEXTURES = ("texture_spectrum", "texture_lbp", "texture_glcm")
+"""Distances between image sets that need no extractor, in the order of `scores.textures.TextureDistances`."""
+
+SIZE_GROUPS = ("small", "medium", "large")
+"""Thirds of the defective images of a split by the area of their defects."""
 
 
 MMD = "mmd_inspector"
@@ -78,23 +120,87 @@ def image_score_names(extractor: str) -> dict[str, Direction]:
     return directions
 
 
-def score_names(extractor: str, *, classes: Iterable[str] = (), split: str = "val") -> dict[str, Direction]:
+def set_score_names(extractor: str) -> dict[str, Direction]:
+    """Gives what `image_score_names` does not: texture distances, memorisation, and the Inception Score of extractors that classify.
+
+    Raises:
+        KeyError: no such extractor.
+    """
+    if extractor not in EXTRACTORS:
+        raise KeyError(extractor)
+    directions: dict[str, Direction] = dict.fromkeys((*TEXTURES, f"memorisation_{extractor}"), "minimize")
+    # The random network names no classes.
+    return directions if extractor == "random" else directions | {f"inception_score_{extractor}": "maximize"}
+
+
+def robustness_names(split: str = "val") -> dict[str, Direction]:
+    """Gives the full names of the areas under the robustness curves."""
+    return dict.fromkeys((f"{split}_{ROBUSTNESS}.{corruption}" for corruption in CORRUPTIONS), "maximize")
+
+
+def score_names(
+    extractor: str, *, classes: Iterable[str] = (), split: str = "val", task: str = "classify", groups: Iterable[str] = ()
+) -> dict[str, Direction]:
     """Lists every score and cost that a trial of a study can have, with the direction that is better.
 
     Args:
         extractor: the resolved extractor.
         classes: names of the classes, for the scores per class.
-        split: `val` for what a search may use, `test` for what is read once at its end. Costs are named for `val` only.
+        split: `val` for what a search may use, `test` for what is read once at its end. Costs are named for `val` only, oracles for `test` only.
+        task: what the inspector does: a key of `TASK_SCORES`.
+        groups: groups of images (`SIZE_GROUPS`, `column_group`), for which every score of the task is listed too.
+
+    Raises:
+        KeyError: no such extractor or task.
     """
-    images = image_score_names(extractor)
-    names: dict[str, Direction] = {f"{split}_{base}": direction for base, direction in CLASSIFICATION.items()}
-    images = {**images, MMD: "minimize"}
-    names |= {f"{split}_{base}": direction for base, direction in images.items()}
+    whole, per_class = TASK_SCORES[task], TASK_SCORES_PER_CLASS[task]
+    images: dict[str, Direction] = {**image_score_names(extractor), MMD: "minimize"}
+    names: dict[str, Direction] = {f"{split}_{base}": direction for base, direction in (whole | images).items()}
     for cls in classes:
-        names |= {f"{split}_{base}.{cls}": direction for base, direction in (PER_CLASS | images).items()}
+        names |= {f"{split}_{base}.{cls}": direction for base, direction in (per_class | images).items()}
+    if task == "detect" and split == "test":
+        names |= {f"{split}_{base}{ORACLE}": way for base, way in whole.items() if base not in ("ap", "average_precision", "auc")}
+    bases = {f"{split}_{base}" for base in {*whole, *per_class}}
+    names |= {grouped(name, group): way for group in groups for name, way in list(names.items()) if name.partition(".")[0] in bases}
     if split == "val":
         names |= {name: cost.direction for name, cost in COSTS.items()}
     return names
+
+
+class ScoreName(NamedTuple):
+    """The parts of a score's full name; empty where it has none."""
+
+    split: str
+    base: str
+    """With the extractor, where one measured."""
+    group: str = ""
+    cls: str = ""
+    """The class; of a robustness score, the corruption."""
+
+
+def parse_name(name: str) -> ScoreName:
+    """Takes a score's full name apart; a cost has no split."""
+    head, _, cls = name.partition(".")
+    head, _, group = head.partition("@")
+    split, _, base = head.partition("_")
+    return ScoreName(split, base, group, cls) if split in SPLITS else ScoreName("", head, group, cls)
+
+
+def column_group(column: str, value: str) -> str:
+    """Names a group of images by a user's column: `line=3`, and `line=3%2E5` for the value 3.5, whose point would be taken for that of a class."""
+    # `quote` leaves points alone, and nothing else that a name's grammar uses.
+    return "=".join(quote(part, safe=" ").replace(".", "%2E") for part in (column, value))
+
+
+def group_label(group: str) -> str:
+    """Gives the group as people wrote it: `line=3.5`."""
+    return unquote(group)
+
+
+def grouped(name: str, group: str) -> str:
+    """Gives the name of a score for one group of images: `val_iou.scratches` becomes `val_iou@small.scratches`."""
+    base, point, cls = name.partition(".")
+    return f"{base}@{group}{point}{cls}"
 
 
 def full_name(name: str, extractor: str) -> str:

@@ -7,7 +7,23 @@ import pytest
 
 from trainables.registry import resolve
 from trainables.scores import SCORES
-from trainables.scores.names import COSTS, full_name, overlap_names, score_names
+from trainables.scores.names import (
+    CORRUPTIONS,
+    COSTS,
+    EXTRACTORS,
+    SIZE_GROUPS,
+    TASK_SCORES,
+    ScoreName,
+    column_group,
+    full_name,
+    group_label,
+    grouped,
+    overlap_names,
+    parse_name,
+    robustness_names,
+    score_names,
+    set_score_names,
+)
 
 
 def test_only_standard_inception_features_are_called_fid() -> None:
@@ -52,6 +68,54 @@ def test_an_unknown_extractor_is_refused() -> None:
         score_names("vgg")
     with pytest.raises(KeyError):
         overlap_names("vgg")
+    with pytest.raises(KeyError):
+        set_score_names("vgg")
+
+
+def test_every_task_has_its_scores() -> None:
+    assert {"val_iou": "maximize", "val_iou.patches": "maximize", "val_pixel_accuracy": "maximize"}.items() <= score_names(
+        "random", classes=("patches",), task="segment"
+    ).items()
+    detect = score_names("random", task="detect", classes=("patches",))
+    assert detect["val_ap"] == "maximize" and detect["val_fp"] == detect["val_fn"] == "minimize"
+    assert "val_recall.patches" not in detect and "val_kid_random.patches" in detect
+    assert {"val_harmonic_mean", "val_auc_unseen"} <= set(score_names("random", task="zero_shot"))
+    with pytest.raises(KeyError):
+        score_names("random", task="count")
+
+
+def test_only_the_test_split_has_oracles() -> None:
+    oracles = [name for name in score_names("random", task="detect", split="test") if name.endswith("_oracle")]
+    assert sorted(oracles) == [f"test_{base}_oracle" for base in ("f", "fn", "fp", "sensitivity", "specificity")]
+    assert not [name for name in score_names("random", task="detect") if name.endswith("_oracle")]
+
+
+def test_groups_have_the_scores_of_the_task_and_its_classes_alone() -> None:
+    line = column_group("line", "3.5")
+    names = score_names("random", classes=("a",), task="segment", groups=(*SIZE_GROUPS, line))
+    assert names["val_iou@small"] == names[f"val_iou@{line}.a"] == "maximize"
+    assert not [name for name in names if "@" in name and ("kid" in name or name in COSTS)]
+    assert len([name for name in names if "@" in name]) == 4 * (len(TASK_SCORES["segment"]) + 1)
+
+
+@pytest.mark.parametrize("base", ["iou", "kid_random", "f_oracle"])
+@pytest.mark.parametrize("group", ["", "small", column_group("line", "3.5"), column_group("a@b", "x=y%.z")])
+@pytest.mark.parametrize("cls", ["", "scratches", "rolled-in.scale", "a@b", "x_y"])
+def test_a_name_comes_apart_into_what_it_was_made_of(base: str, group: str, cls: str) -> None:
+    name = f"test_{base}.{cls}" if cls else f"test_{base}"
+    name = grouped(name, group) if group else name
+    assert parse_name(name) == ScoreName("test", base, group, cls)
+    assert name.partition(".")[2] == cls, "readers that know no groups still find the class"
+
+
+def test_costs_and_corruptions_come_apart_too() -> None:
+    assert parse_name("generator_params_m") == ScoreName("", "generator_params_m", "", "")
+    assert [parse_name(name).cls for name in robustness_names()] == list(CORRUPTIONS)
+
+
+def test_a_column_s_value_is_read_back_as_it_was_written() -> None:
+    assert group_label(column_group("line.no", "3.5 m@x=%")) == "line.no=3.5 m@x=%"
+    assert len({column_group("line", value) for value in ("a.b", "a_b", "a b", "a%2Eb")}) == 4
 
 
 def test_names_are_known_without_torch() -> None:
@@ -65,9 +129,9 @@ def test_every_score_of_the_registry_can_be_called(name: str) -> None:
 
 
 def test_scores_and_names_go_together() -> None:
-    bases = {
-        name.removeprefix("val_").partition(".")[0].partition("_random")[0].partition("_inception")[0].partition("_inspector")[0]
-        for name in [*score_names("random", classes=("a",)), *score_names("inception")]
-        if name not in COSTS
-    }
-    assert bases == set(SCORES) - {"confusion"}, "the confusion matrix is recorded, but is no number"
+    full = {name for task in TASK_SCORES for name in score_names("random", classes=("a",), task=task)} - set(COSTS)
+    full |= {*robustness_names(), *(f"val_{base}" for extractor in EXTRACTORS for base in set_score_names(extractor)), *score_names("inception")}
+    bases = {parse_name(name).base for name in full - set(COSTS)}
+    for extractor in EXTRACTORS:
+        bases = {base.removesuffix(f"_{extractor}") for base in bases}
+    assert bases == set(SCORES) - {"confusion", "pixel_confusion"}, "confusions are recorded, but are no numbers"
