@@ -49,7 +49,9 @@ def show_examination(found: "Examination") -> None:
     if found.sizes_px is not None:
         small, large = found.sizes_px
         span = f"{small[0]}x{small[1]}" + (f" to {large[0]}x{large[1]}" if small != large else "")
-        click.echo(f"\nimages of {span} px, {found.coloured} of them in colour")
+        click.echo(f"\nimages of {span} px, {found.coloured} of them in colour, {found.masked} with a mask, {found.boxed} with boxes")
+        if found.published:
+            click.echo("split by the publisher: " + ", ".join(f"{count} {part}" for part, count in found.published.items()))
 
 
 def show_runs(found: Iterable[Mapping[str, Any]], *, folder: str) -> None:

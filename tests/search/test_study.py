@@ -13,6 +13,7 @@ from search.starter import study_text
 from search.study import Objective, Resolved, Study, StudyError
 from search.study_file import continue_study, load_study, parse_study
 from spaces.generators import GENERATOR_SPACES
+from trainables.datasets import DATASETS
 from trainables.datasets.settings import DataSettings
 from trainables.scores.names import COSTS
 
@@ -161,8 +162,7 @@ search:
     ]
     assert complaints("study: s\ndata:\n  dataset: procedual\nsed: 1") == [
         "s.yaml:4: sed: no such section; did you mean seed?",
-        "s.yaml:3: data.dataset: no data set is called 'procedual'; did you mean 'procedural'? "
-        "there are image_folder, magnetic_tiles, neu_cls, procedural",
+        f"s.yaml:3: data.dataset: no data set is called 'procedual'; did you mean 'procedural'? there are {', '.join(sorted(DATASETS))}",
     ]
 
 

@@ -2,6 +2,10 @@
 
 DATASETS = {
     "procedural": "trainables.datasets.procedural:ProceduralSurfaces",
+    "severstal": "trainables.datasets.severstal:Severstal",
+    "neu_seg": "trainables.datasets.neu_seg:NeuSeg",
+    "neu_det": "trainables.datasets.neu_det:NeuDet",
+    "neu_cls_64": "trainables.datasets.neu_cls_64:NeuCls64",
     "neu_cls": "trainables.datasets.neu_cls:NeuCls",
     "magnetic_tiles": "trainables.datasets.magnetic_tiles:MagneticTiles",
     "image_folder": "trainables.datasets.image_folder:ImageFolder",

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.listing import EXAMPLES, Problem, Sample
+from trainables.datasets.listing import Problem, Sample, gather
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in fractions of the picture's width and height."""
@@ -20,6 +20,8 @@ class Annotation:
 
     file: Path
     boxes: tuple[Box, ...]
+    names: tuple[str, ...]
+    """What each box is said to show."""
 
 
 def fill_boxes(boxes: Iterable[Sequence[float]], height: int, width: int) -> npt.NDArray[np.bool_]:
@@ -38,18 +40,15 @@ def read_boxes(folder: Path) -> tuple[dict[str, Annotation], list[Problem]]:
         if file.name.startswith("."):
             continue
         try:
-            found[file.stem] = Annotation(file=file, boxes=_parse(file))
+            boxes, names = _parse(file)
+            found[file.stem] = Annotation(file=file, boxes=boxes, names=names)
         except (OSError, ElementTree.ParseError, ValueError) as error:
             broken.append(f"{file}: {error}")
-    problems = []
-    if broken:
-        cure = "Copy them anew from the source, or remove them."
-        problems.append(Problem(severity="error", what="box files that cannot be read", where=tuple(broken[:EXAMPLES]), count=len(broken), cure=cure))
-    return found, problems
+    return found, gather("error", "box files that cannot be read", broken, "Copy them anew from the source, or remove them.")
 
 
-def _parse(file: Path) -> tuple[Box, ...]:
-    """Reads the boxes of one file, cut to the picture.
+def _parse(file: Path) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+    """Reads the boxes of one file, cut to the picture, and their names.
 
     Raises:
         ValueError: something is missing, or a box has no area.
@@ -58,14 +57,15 @@ def _parse(file: Path) -> tuple[Box, ...]:
     width, height = (_number(root, f"size/{name}") for name in ("width", "height"))
     if width <= 0 or height <= 0:
         raise ValueError(f"a picture of {width:g}x{height:g}")
-    boxes = []
+    boxes, names = [], []
     for thing in root.iter("object"):
         left, top, right, bottom = (_number(thing, f"bndbox/{name}") for name in ("xmin", "ymin", "xmax", "ymax"))
         box = (max(0.0, left / width), max(0.0, top / height), min(1.0, right / width), min(1.0, bottom / height))
         if box[0] >= box[2] or box[1] >= box[3]:
             raise ValueError(f"a box without area: {left:g},{top:g} to {right:g},{bottom:g}")
         boxes.append(box)
-    return tuple(boxes)
+        names.append((thing.findtext("name") or "").strip())
+    return tuple(boxes), tuple(names)
 
 
 def _number(element: ElementTree.Element, path: str) -> float:
@@ -75,14 +75,9 @@ def _number(element: ElementTree.Element, path: str) -> float:
     return float(text)
 
 
-def unmatched(samples: Sequence[Sample], annotations: dict[str, Annotation], used: set[str]) -> list[Problem]:
-    """Says which images have no boxes; box files of images that are not there are usual (a subset) and only noted."""
-    problems = []
-    bare = [sample.name for sample in samples if not sample.boxes]
-    if bare:
-        cure = "Backgrounds are not mined from them. Add their XML files to data.boxes_path to use them."
-        problems.append(Problem(severity="warning", what="images without boxes", where=tuple(bare[:EXAMPLES]), count=len(bare), cure=cure))
+def unmatched(samples: Sequence[Sample], annotations: dict[str, Annotation], used: set[str], folder: str = "data.boxes_path") -> list[Problem]:
+    """Says which images have no boxes; box files of images that are not there are usual (a subset) and only noted. `folder` is where boxes belong."""
+    cure = f"Backgrounds are not mined from them. Add their XML files to {folder} to use them."
+    bare = gather("warning", "images without boxes", [sample.name for sample in samples if not sample.boxes], cure)
     spare = sorted(str(annotation.file) for stem, annotation in annotations.items() if stem not in used)
-    if spare:
-        problems.append(Problem(severity="note", what="box files without an image", where=tuple(spare[:EXAMPLES]), count=len(spare)))
-    return problems
+    return bare + gather("note", "box files without an image", spare)

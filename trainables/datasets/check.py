@@ -9,7 +9,7 @@ from trainables.datasets.listing import Problem, load_listing
 from trainables.datasets.packs import pack_of
 from trainables.datasets.problems import defect_shares, problems_of
 from trainables.datasets.settings import DataSettings
-from trainables.datasets.splits import split
+from trainables.datasets.splits import PARTS, split
 from trainables.datasets.survey import survey
 from trainables.errors import DatasetError
 
@@ -38,6 +38,12 @@ class Examination:
     """Smallest and largest (width, height); None without a readable image."""
     coloured: int
     """Images whose channels differ."""
+    masked: int
+    """Images with a mask."""
+    boxed: int
+    """Images with boxes."""
+    published: Mapping[str, int]
+    """train, val, test -> images, as the publisher split them; empty where nobody did."""
 
     @property
     def passed(self) -> bool:
@@ -73,7 +79,16 @@ def examine(settings: DataSettings) -> Examination:
         )
     low, high = (found.sizes.min(axis=0), found.sizes.max(axis=0)) if len(found.sizes) else (None, None)
     sizes = None if low is None or high is None else ((int(low[1]), int(low[0])), (int(high[1]), int(high[0])))
-    return Examination(problems=problems, classes=classes, sizes_px=sizes, coloured=int(found.coloured.sum()))
+    parts = [sample.published for sample in found.samples]
+    return Examination(
+        problems=problems,
+        classes=classes,
+        sizes_px=sizes,
+        coloured=int(found.coloured.sum()),
+        masked=int(found.has_mask.sum()),
+        boxed=sum(bool(sample.boxes) for sample in found.samples),
+        published={part: parts.count(part) for part in PARTS if part in parts},
+    )
 
 
 def check(settings: DataSettings) -> list[Problem]:

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import find_objects, label
 
 from trainables.datasets.image_folder import FREE_FOLDERS
-from trainables.datasets.listing import DEFECT_FREE, EXAMPLES, Sample, detect_layout, load_listing
+from trainables.datasets.listing import DEFECT_FREE, EXAMPLES, Listing, Picture, Sample, detect_layout, load_listing
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.squares import Square, defect_map, free_squares
 from trainables.errors import DatasetError
@@ -77,8 +77,9 @@ def crop_dataset(src: str | Path, dst: str | Path, size_px: int, *, boxes_path: 
             skipped.append(f"{sample.name}: no mask and no boxes")
             continue
         for square in defect_squares(blocked, size_px) if sample.cls != DEFECT_FREE else ():
-            _write(target, sample, sample.cls, picture.pixels, square)
-            written[sample.cls] += 1
+            cls = _class_in(picture, square, sample, listing)
+            _write(target, sample, cls, picture.pixels, square)
+            written[cls] += 1
         for square in free_squares(blocked, least=size_px, most=size_px, limit=FREE_PER_PICTURE):
             _write(target, sample, FREE_FOLDERS[0], picture.pixels, square)
             written[FREE_FOLDERS[0]] += 1
@@ -114,6 +115,15 @@ def _starts(low: int, high: int, size_px: int, limit: int) -> list[int]:
     count = -(-(high - low) // size_px)
     middles = [low + (high - low) * (2 * k + 1) / (2 * count) for k in range(count)]
     return [int(np.clip(round(middle - size_px / 2), 0, limit - size_px)) for middle in middles]
+
+
+def _class_in(picture: Picture, square: Square, sample: Sample, listing: Listing) -> str:
+    """Names the class that fills most of a square, where the mask tells classes apart; else the picture's."""
+    if picture.mask is None or picture.mask.dtype == np.bool_:
+        return sample.cls
+    left, top, side = square
+    areas = np.bincount(picture.mask[top : top + side, left : left + side].ravel(), minlength=2)[1:]
+    return listing.classes[int(areas.argmax())] if areas.any() and areas.argmax() < len(listing.classes) else sample.cls
 
 
 def _write(target: Path, sample: Sample, folder: str, pixels: npt.NDArray[np.uint8], square: Square) -> None:

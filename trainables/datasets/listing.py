@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -38,6 +38,12 @@ class Problem:
     count: int = 1
     cure: str = ""
     """What mends it; empty where nothing needs to be."""
+
+
+def gather(severity: Severity, what: str, found: Iterable[str], cure: str = "") -> list[Problem]:
+    """Makes one problem of all that were found; none where nothing was."""
+    where = list(found)
+    return [Problem(severity=severity, what=what, where=tuple(where[:EXAMPLES]), count=len(where), cure=cure)] if where else []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,8 +179,9 @@ def detect_layout(path: str | Path) -> str:
     for name, spec in DATASETS.items():
         if resolve(spec)().recognises(folder):
             return name
+    published = ", ".join(name for name in DATASETS if name not in ("procedural", "image_folder"))
     raise DatasetError(
         f"{folder}: none of the known layouts.\n"
         "  Expected folders of images, one per class (<class>/*.png, jpg, bmp or tif; a folder named background, good or normal holds "
-        "defect-free ones), or NEU-CLS, or magnetic tiles."
+        f"defect-free ones), or a published data set as it comes: {published}."
     )

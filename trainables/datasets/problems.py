@@ -1,10 +1,10 @@
 """Judging a surveyed data set: every problem with severity, examples and the cure. Packing refuses errors; `check` shows everything."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from trainables.datasets.listing import DEFECT_FREE, EXAMPLES, Problem, Severity
+from trainables.datasets.listing import DEFECT_FREE, Problem, Severity, gather
 from trainables.datasets.settings import SIZES_PX, DataSettings
 from trainables.datasets.survey import Survey
 from trainables.errors import DatasetError
@@ -53,13 +53,6 @@ def say(problem: Problem) -> str:
     return "\n".join(lines)
 
 
-def _problem(severity: Severity, what: str, found: Iterable[str], cure: str = "") -> Iterator[Problem]:
-    """Makes one problem of all that were found; none where nothing was."""
-    where = list(found)
-    if where:
-        yield Problem(severity=severity, what=what, where=tuple(where[:EXAMPLES]), count=len(where), cure=cure)
-
-
 def _names(found: Survey, which: Callable[[int], bool]) -> list[str]:
     return [sample.name for i, sample in enumerate(found.samples) if which(i)]
 
@@ -76,14 +69,14 @@ def _classes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     images = {name: int((of_class == name).sum()) for name in names}
     pictures = {name: len(np.unique(found.groups[of_class == name])) for name in names}
     poor = [f"{name}: {_count(images[name], pictures[name])}" for name in names if pictures[name] < LEAST]
-    yield from _problem(
+    yield from gather(
         "error",
         f"classes with fewer than {LEAST} different pictures",
         poor,
         "Each class needs one picture each to train, validate and test: add images, or remove the folder of the class.",
     )
     few = [f"{name}: {images[name]}" for name in names if LEAST <= pictures[name] and images[name] < FEW]
-    yield from _problem("warning", f"classes with fewer than {FEW} images", few, "Add images; a score from so few says little.")
+    yield from gather("warning", f"classes with fewer than {FEW} images", few, "Add images; a score from so few says little.")
     if images and max(images.values()) > 5 * max(1, min(images.values())):
         rare, most = (pick(images, key=lambda name: images[name]) for pick in (min, max))
         cure = "`images_per_class: fewest`, or let the search try `balance` and oversampling."
@@ -106,7 +99,7 @@ def _sizes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     def with_size(which: np.ndarray) -> list[str]:
         return [f"{found.samples[i].name}: {found.sizes[i, 1]}x{found.sizes[i, 0]}" for i in np.flatnonzero(which)]
 
-    yield from _problem(
+    yield from gather(
         "error",
         f"images smaller than the training size of {wanted} px",
         with_size(short < wanted),
@@ -119,9 +112,7 @@ def _sizes(found: Survey, settings: DataSettings) -> Iterator[Problem]:
         cure = f"All are resized to {wanted}x{wanted} px, so defects of one kind come out at different scales; `tundish data crop` keeps the scale."
         yield Problem(severity="warning", what=what, cure=cure)
     ratio = found.sizes.max(axis=1) / found.sizes.min(axis=1)
-    yield from _problem(
-        "note", "images far from square, squeezed", with_size(ratio > SQUEEZED), "`tundish data crop` cuts squares at their own scale."
-    )
+    yield from gather("note", "images far from square, squeezed", with_size(ratio > SQUEEZED), "`tundish data crop` cuts squares at their own scale.")
 
 
 def _smaller(least: int) -> str:
@@ -134,7 +125,7 @@ def _colour(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     """Colour that is dropped, or channels that say nothing."""
     if settings.channels == 1:
         coloured = _names(found, lambda i: bool(found.coloured[i]))
-        yield from _problem("warning", "images in colour, turned to grey", coloured, "data.channels: 3 keeps the colour.")
+        yield from gather("warning", "images in colour, turned to grey", coloured, "data.channels: 3 keeps the colour.")
     elif len(found.samples) and not found.coloured.any():
         yield Problem(severity="note", what="all images are grey", cure="data.channels: 1 is faster and loses nothing.")
 
@@ -144,9 +135,12 @@ def _masks(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     free = [sample.cls == DEFECT_FREE for sample in found.samples]
     share = np.nan_to_num(found.mask_share, nan=-1.0)
     empty = _names(found, lambda i: not free[i] and share[i] == 0.0)
-    yield from _problem("warning", "images of a defect class with an empty mask", empty, "Draw the mask, or move them to the defect-free images.")
+    yield from gather("warning", "images of a defect class with an empty mask", empty, "Draw the mask, or move them to the defect-free images.")
+    own = np.array([found.class_share[i, found.listing.classes.index(sample.cls)] if not free[i] else 0.0 for i, sample in enumerate(found.samples)])
+    other = _names(found, lambda i: not free[i] and share[i] > 0.0 and own[i] == 0.0)
+    yield from gather("warning", "images whose mask shows other classes, but not their own", other, "Correct the mask, or the image's class.")
     marked = _names(found, lambda i: free[i] and share[i] > 0.0)
-    yield from _problem(
+    yield from gather(
         "warning",
         "defect-free images with a defect in their mask",
         marked,
@@ -163,7 +157,7 @@ def _small_defects(found: Survey, settings: DataSettings) -> Iterator[Problem]:
         if len(own) and 0.0 < np.median(own) * settings.size_px**2 < SPECK_PX
     ]
     cure = "Choose a larger data.size_px, or cut defect-centred squares: tundish data crop SRC DST."
-    yield from _problem("warning", f"classes whose defects shrink to specks at {settings.size_px} px", tiny, cure)
+    yield from gather("warning", f"classes whose defects shrink to specks at {settings.size_px} px", tiny, cure)
 
 
 def defect_shares(found: Survey) -> dict[str, np.ndarray]:
@@ -196,12 +190,13 @@ def _duplicates(found: Survey, settings: DataSettings) -> Iterator[Problem]:
 
     leaks = [own for own in several if len({found.samples[i].published for i in own if found.samples[i].published}) > 1]
     cure = "protocol: strict keeps copies together. Under protocol: paper every number from this split carries the leak."
-    yield from _problem("warning", "pictures with copies across the published split", map(tell, leaks), cure)
-    torn = [own for own in several if len({found.samples[i].cls for i in own}) > 1]
-    yield from _problem(
+    yield from gather("warning", "pictures with copies across the published split", map(tell, leaks), cure)
+    # Parts of one picture, as a loader names them, may well differ: a crop with the defect and one beside it.
+    torn = [own for own in several if len({found.samples[i].cls for i in own}) > 1 and len({found.samples[i].group or str(i) for i in own}) > 1]
+    yield from gather(
         "warning", "pictures under two classes", map(tell, torn), "Keep each under one class, where a person would not call both right."
     )
-    yield from _problem("note", "pictures with copies or other views, kept together in a split", map(tell, several))
+    yield from gather("note", "pictures with copies or other views, kept together in a split", map(tell, several))
 
 
 def _backgrounds(found: Survey, settings: DataSettings) -> Iterator[Problem]:

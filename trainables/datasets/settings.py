@@ -32,6 +32,20 @@ class ProceduralSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SeverstalSettings:
+    """How the crops of Severstal's pictures are labelled."""
+
+    labels: Literal["classes", "defect"] = "classes"
+    """classes: a crop is of the class that covers most of it. defect: all four are one class, as in the LM-GAN paper."""
+    min_area_px: int = 1
+    """Fewest marked pixels of a defective crop; one with fewer counts as defect-free, and its mask as empty."""
+
+    def __post_init__(self) -> None:
+        if self.min_area_px < 1:
+            raise SettingsError(f"min_area_px: {self.min_area_px} is fewer than 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DataSettings:
     """Which images, at which size, and how they are split."""
 
@@ -66,6 +80,7 @@ class DataSettings:
     attributes: str | None = None
     """CSV of attribute vectors: a column `class`, then one for each attribute; none takes the data set's own, which procedural surfaces have."""
     procedural: ProceduralSettings = field(default_factory=ProceduralSettings)
+    severstal: SeverstalSettings = field(default_factory=SeverstalSettings)
 
     def __post_init__(self) -> None:
         problems = []

@@ -117,6 +117,14 @@ def _unreadable(failures: list[str]) -> list[Problem]:
             "that no class has",
             "Correct these values in the masks: 0 for background, then the number of each class.",
         ),
+        "pictures of another size than their layout has": (
+            "expected by the layout",
+            "Copy them anew from the source, or name the layout that they have: data.dataset.",
+        ),
+        "files that do not fit the other channels of their picture": (
+            "as one channel of three",
+            "Export the three channels of each picture anew: grey, and of one size.",
+        ),
         "files that cannot be read as images": ("", "Remove them, or copy them anew from the source."),
     }
     problems = []
