@@ -22,7 +22,7 @@ RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/re
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "17098a87c6c1"),
-    "datasets.packs:VERSION": (2, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "2d39edd2f846"),
+    "datasets.packs:VERSION": (2, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "ea1729786695"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c7f0a507b73a"),
     "generators.training.loop:LOOP_VERSION": (2, SHARED, "1fdd48947a87"),

@@ -36,15 +36,21 @@ def read_boxes(folder: Path) -> tuple[dict[str, Annotation], list[Problem]]:
     """Reads all XML files below a folder, by the stem of their names; what they say in `<filename>` is not trusted."""
     found: dict[str, Annotation] = {}
     broken: list[str] = []
+    again: list[str] = []
     for file in sorted(folder.rglob("*.xml")):
         if file.name.startswith("."):
+            continue
+        if file.stem in found:
+            again.append(f"{file} and {found[file.stem].file}")
             continue
         try:
             boxes, names = _parse(file)
             found[file.stem] = Annotation(file=file, boxes=boxes, names=names)
         except (OSError, ElementTree.ParseError, ValueError) as error:
             broken.append(f"{file}: {error}")
-    return found, gather("error", "box files that cannot be read", broken, "Copy them anew from the source, or remove them.")
+    problems = gather("error", "box files that cannot be read", broken, "Copy them anew from the source, or remove them.")
+    problems += gather("warning", "box files of one name", again, "The second of each is taken. Keep the one that belongs to the image.")
+    return found, problems
 
 
 def _parse(file: Path) -> tuple[tuple[Box, ...], tuple[str, ...]]:

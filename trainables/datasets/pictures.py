@@ -104,10 +104,12 @@ def read_numbers(path: Path) -> npt.NDArray[np.uint8]:
 
 def is_coloured(pixels: npt.NDArray[np.uint8]) -> bool:
     """Tells whether channels differ by more than the rounding of a JPEG."""
-    if pixels.ndim == 2:
+    # Most colour files of steel are grey in three equal channels, which is quickly seen.
+    if pixels.ndim == 2 or (pixels == pixels[..., :1]).all():
         return False
+    # Beyond 4 from the mean of the three channels, in whole numbers.
     wide = pixels.astype(np.int16)
-    return bool(np.abs(wide - wide.mean(axis=2, keepdims=True)).max(initial=0) > 4)
+    return bool(np.abs(3 * wide - wide.sum(axis=2, keepdims=True, dtype=np.int16)).max(initial=0) > 12)
 
 
 def fit(pixels: npt.NDArray[np.uint8], size_px: int, channels: int) -> npt.NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from trainables.datasets.listing import DEFECT_FREE, Listing, Picture, Sample, read_files
 from trainables.datasets.packs import fingerprint, pack_of
-from trainables.datasets.pictures import MASK_COVER, Mask, fit_mask, read_numbers
+from trainables.datasets.pictures import MASK_COVER, Mask, fit_mask, is_coloured, read_numbers
 from trainables.datasets.problems import defect_shares, problems_of
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.survey import Survey, survey
@@ -123,3 +123,13 @@ def test_files_are_read_with_their_numbers_and_content_beyond_them_counts(tmp_pa
     assert whole.dtype == np.bool_ and whole.mean() == 0.75 and numbered.max() == 3
     listings = [Listing(root=tmp_path, classes=CLASSES, samples=[sample], read=partial(read_files, numbers=True), content=c) for c in ("", "x")]
     assert len({fingerprint(SETTINGS, listing) for listing in listings}) == 2
+
+
+def test_colour_is_more_than_the_rounding_of_a_jpeg() -> None:
+    grey = np.random.default_rng(3).integers(0, 240, (8, 8, 1)).astype(np.uint8).repeat(3, axis=2)
+    assert not is_coloured(grey) and not is_coloured(grey[..., 0])
+    # The mean moves by a third of what one channel does: 6 leaves it 4 away from the mean, 7 more than that.
+    for more, coloured in ((6, False), (7, True)):
+        tinted = grey.copy()
+        tinted[3, 4, 1] += more
+        assert is_coloured(tinted) == coloured

@@ -143,7 +143,9 @@ def test_neu_det_tells_what_does_not_fit(tmp_path: Path) -> None:
     annotate(tmp_path / "train" / "annotations" / "crazing_1.xml", "crazing")
     annotate(tmp_path / "train" / "annotations" / "crazing_9.xml", "crazing")
     (tmp_path / "train" / "annotations" / "crazing_8.xml").write_text("<annotation>")
+    annotate(tmp_path / "validation" / "annotations" / "crazing_1.xml", "crazing", "crazing")
     assert whats(listed("neu_det", tmp_path)) == {
+        "box files of one name": ("warning", 1),
         "box files that cannot be read": ("error", 1),
         "images of no known class": ("warning", 2),
         "images in the folder of another class than their name's": ("warning", 1),
