@@ -120,6 +120,13 @@ def test_squares_take_the_class_that_covers_most_of_them(root: Path) -> None:
     assert pack.masks is not None and pack.has_mask.all() and np.unique(pack.masks[1]).tolist() == [0, 1, 2]
 
 
+def test_squares_of_one_picture_may_differ_but_copies_may_not(root: Path) -> None:
+    assert "pictures under two classes" not in {problem.what for problem in examine(settings_for(root)).problems}
+    (root / "train_images" / "0e.jpg").write_bytes((root / "train_images" / "0a.jpg").read_bytes())
+    told = {problem.what: problem for problem in examine(settings_for(root)).problems}
+    assert "0a.crop-0-0.jpg" in told["pictures under two classes"].where[0], "one is said to be defective, its copy is not"
+
+
 def test_squares_can_be_labelled_as_defective_or_not_from_an_area_on(root: Path) -> None:
     listing = listed(root, labels="defect", min_area_px=100)
     assert listing.classes == ("defect",) and Counter(sample.cls for sample in listing.samples) == {"defect": 2, DEFECT_FREE: 16}
@@ -173,6 +180,9 @@ def test_a_table_or_a_picture_of_another_layout(root: Path) -> None:
     wrong = problems["pictures of another size than their layout has"]
     assert wrong.severity == "error" and wrong.count == 6
     assert wrong.where[0] == f"{root / 'train_images' / '0d.jpg'}: 800x256 px, 1600x256 expected by the layout"
+    (root / "train.csv").write_text(HEADER)
+    clean = listed(root)
+    assert clean.classes == () and {sample.cls for sample in clean.samples} == {DEFECT_FREE}
     (root / "train.csv").write_text("ImageId_ClassId,EncodedPixels\n")
     with pytest.raises(DatasetError, match=r"train\.csv:1: expected the columns ImageId,ClassId,EncodedPixels, found ImageId_ClassId"):
         listed(root)
