@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.splits import Indices, Split
 from trainables.inspectors.base import LabelledImages
 from trainables.progress import StageUse
 from trainables.recipe import Recipe
 from trainables.store import Store
+from trainables.tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,13 +23,15 @@ class Bench:
     pack: Pack
     parts: Split
 
+    task: Task
+
     @property
     def defects(self) -> dict[int, str]:
         """Labels and names of the defect classes: those that synthetic images are made of."""
-        return {label: name for label, name in enumerate(self.pack.classes) if name != DEFECT_FREE}
+        return self.task.defects
 
     def images(self, rows: Indices) -> LabelledImages:
-        """Takes images of the pack with their labels."""
+        """Takes images of the pack with their classes."""
         return LabelledImages(images=torch.from_numpy(self.pack.images[rows]), labels=torch.from_numpy(self.pack.labels[rows]))
 
     @property

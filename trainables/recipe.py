@@ -7,6 +7,7 @@ from typing import Any, Literal
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.settings import from_plain, to_plain
+from trainables.tasks import TaskName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +128,8 @@ class Unit:
 class Recipe:
     """The settings of one trial."""
 
-    task: Literal["classify"] = "classify"
+    task: TaskName = "classify"
+    """What inspectors are to do."""
     data: DataSettings
     fingerprint: str
     """Content hash of the data set, taken when the study started."""

@@ -47,7 +47,7 @@ def train_inspector(
         synthetic=synthetic,
         validation=validation,
         inputs=inputs,
-        num_classes=len(bench.pack.classes),
+        num_classes=bench.task.outputs,
         seed=seed,
         precision=bench.recipe.precision,
         device=bench.device,

@@ -18,7 +18,9 @@ from trainables.feature_unit import run_feature_unit
 from trainables.generators.training.stage import makes_features
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe
+from trainables.registry import resolve
 from trainables.store import Store
+from trainables.tasks import TASKS
 from trainables.unit import run_unit
 
 
@@ -38,7 +40,7 @@ def run_trial(recipe: Recipe, store: Store, *, device: str = "cpu", threads: int
     torch.set_num_threads(threads)
     yield Progress(stage="data")
     pack = open_pack(recipe.data, recipe.fingerprint, store)
-    bench = Bench(recipe=recipe, store=store, device=device, pack=pack, parts=split(pack, recipe.data))
+    bench = Bench(recipe=recipe, store=store, device=device, pack=pack, parts=split(pack, recipe.data), task=resolve(TASKS[recipe.task])(pack))
     run = run_feature_unit if makes_features(recipe.generator) else run_unit
     results = []
     for position, unit in enumerate(recipe.units):
@@ -70,6 +72,7 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         values[name] = statistics.fmean(found) if len(found) == len(results) else None
     confusion = {name: np.sum([np.array(result.confusion[name]) for result in results], axis=0).astype(int).tolist() for name in results[0].confusion}
     conditions: dict[str, str | int | float] = {
+        "task": recipe.task,
         "extractor": recipe.scores.extractor,
         "protocol": recipe.data.protocol,
         "precision": recipe.precision,
@@ -93,7 +96,7 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         values=values,
         units=[result.values for result in results],
         confusion=confusion,
-        classes=list(bench.pack.classes),
+        classes=bench.task.kinds,
         conditions=conditions,
         stages=[use for result in results for use in result.uses],
         files={name: where for result in reversed(results) for name, where in result.files.items()},

@@ -5,8 +5,6 @@ Families that make features have a unit of their own, `feature_unit`, made of th
 
 from collections.abc import Generator
 
-import torch
-
 from trainables.bench import Bench, UnitResult
 from trainables.datasets.splits import Indices
 from trainables.generators.training.stage import resolve, told_by
@@ -15,7 +13,6 @@ from trainables.inspectors.stage import Inspected, judge, read_predictions
 from trainables.particulars import particulars
 from trainables.progress import Progress
 from trainables.recipe import Unit
-from trainables.scores.classification import classification_scores
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.samples import ClassImages, stored_sheet
@@ -27,10 +24,12 @@ from trainables.synthesis import Chosen, Source
 def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
     """Runs one replicate: generator, pool, inspector, scores."""
     recipe, result = bench.recipe, UnitResult()
-    real, validation = bench.images(bench.parts.train), bench.images(bench.parts.val)
+    real = bench.images(bench.parts.train)
+    taught = bench.task.known(real, bench.parts.train)
+    validation = bench.task.known(bench.images(bench.parts.val), bench.parts.val)
     synthetic, inputs = None, [bench.parts.key]
     if recipe.generator is not None and recipe.synthesis is not None:
-        reference = yield from _reference(bench, position, real, validation, result)
+        reference = yield from _reference(bench, position, taught, validation, result)
         told = yield from condition(bench, position, unit, real, reference, result)
         sources = yield from train_generators(bench, position, unit, real.images, real.labels, told, [*inputs, *told.inputs], result)
         chosen = yield from draw_pool(bench, position, unit, real, sources, reference, result)
@@ -40,10 +39,10 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
         _note_particulars(bench, sources, real, extractor, result)
         count = sum(len(images.training) for images in chosen.values())
         if count:
-            synthetic = _labelled(chosen)
+            synthetic = bench.task.synthetic(chosen)
             inputs += [f"{images.scored_key}:{len(images.training)}" for images in chosen.values()]
     seed = child_seed(recipe.seed, "inspector", unit.inspector)
-    trained = yield from train_inspector(bench, position, recipe.inspector, real, synthetic, validation, inputs, seed, result)
+    trained = yield from train_inspector(bench, position, recipe.inspector, taught, synthetic, validation, inputs, seed, result)
     result.values |= trained.costs
     _score_predictions(bench, trained, result)
     result.sum_costs()
@@ -51,7 +50,7 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
 
 
 def _reference(
-    bench: Bench, position: int, real: LabelledImages, validation: LabelledImages, result: UnitResult
+    bench: Bench, position: int, taught: LabelledImages, validation: LabelledImages, result: UnitResult
 ) -> Generator[Progress, None, Inspected | None]:
     """Trains, or finds, the inspector on real images alone whose features or opinions this trial uses; None where it uses neither."""
     recipe = bench.recipe
@@ -63,13 +62,7 @@ def _reference(
         return None
     part = recipe.scores.inspector or recipe.inspector
     seed = child_seed(recipe.seed, "inspector", 0)
-    return (yield from train_inspector(bench, position, part, real, None, validation, [bench.parts.key], seed, result))
-
-
-def _labelled(chosen: dict[str, Chosen]) -> LabelledImages:
-    """Joins the synthetic training images of all classes; defect classes come first, so that their order is their label."""
-    labels = [torch.full((len(images.training),), label, dtype=torch.int64) for label, images in enumerate(chosen.values())]
-    return LabelledImages(images=torch.cat([images.training for images in chosen.values()]), labels=torch.cat(labels))
+    return (yield from train_inspector(bench, position, part, taught, None, validation, [bench.parts.key], seed, result))
 
 
 def _score_images(bench: Bench, chosen: dict[str, Chosen], extractor: Extractor, result: UnitResult) -> None:
@@ -122,11 +115,13 @@ def _real_features(bench: Bench, extractor: Extractor, name: str, rows: Indices)
 
 def _score_predictions(bench: Bench, trained: Inspected, result: UnitResult) -> None:
     """Scores what the inspector said to every split that may be read."""
-    entries = {"val": trained.entry}
+    validated = read_predictions(trained.entry)
+    said = {"val": validated}
     if bench.recipe.judge:
-        test = bench.images(bench.parts.test)
-        entries["test"] = judge(trained.entry, test=test, inputs=[bench.parts.key], device=bench.device, store=bench.store).entry
-    for name, entry in entries.items():
-        said = read_predictions(entry)
-        values, result.confusion[name] = classification_scores(said["logits"], said["labels"], bench.pack.classes, split=name)
-        result.values |= values
+        test = bench.task.known(bench.images(bench.parts.test), bench.parts.test)
+        said["test"] = read_predictions(judge(trained.entry, test=test, inputs=[bench.parts.key], device=bench.device, store=bench.store).entry)
+    for name, own in said.items():
+        scored = bench.task.score(own, validated=validated, split=name)
+        result.values |= scored.values
+        if scored.confusion is not None:
+            result.confusion[name] = scored.confusion

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.datasets.augmentation import EPOCH_FOLD
 from trainables.inspectors.base import Config
 from trainables.seeds import child_seed
 
@@ -24,9 +25,10 @@ class Schedule:
     """
 
     def __init__(self, labels: np.ndarray, config: Config, seed: int, *, real: int) -> None:
-        everything = _Epochs(labels, config, seed)
         self.config = config
-        self._steps_first = max(config.min_steps, math.ceil(config.epochs * everything.size / everything.batch_size), 1)
+        everything = _Epochs(labels, config, seed)
+        passes = config.epochs * EPOCH_FOLD.get(config.augment, 1)
+        self._steps_first = max(config.min_steps, math.ceil(passes * everything.size / everything.batch_size), 1)
         self._phases = [(self._steps_first, everything)]
         if config.finetune_epochs:
             again = _Epochs(labels[:real], config, child_seed(seed, "finetune"))

@@ -1,0 +1,96 @@
+"""What a task is to the units of a trial. Called by `bench`, `unit` and `steps`; a study is checked against `problems` once its images are packed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.datasets.listing import DEFECT_FREE
+from trainables.datasets.packs import Pack
+from trainables.datasets.splits import Indices
+from trainables.inspectors.base import LabelledImages
+from trainables.synthesis import Chosen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """What was measured on one split."""
+
+    values: dict[str, float | None]
+    confusion: list[list[int]] | None = None
+    """Rows are true, columns named classes, in the order of `Task.kinds`; None where a task has no such table."""
+
+
+class Task(ABC):
+    """One task, over one pack."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+
+    @property
+    def defects(self) -> dict[int, str]:
+        """Labels and names of the defect classes: those that synthetic images are made of."""
+        return {label: name for label, name in enumerate(self.pack.classes) if name != DEFECT_FREE}
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """How many outputs an inspector of this task has."""
+
+    @property
+    @abstractmethod
+    def kinds(self) -> list[str]:
+        """Names of what an inspector tells apart, in the order of a confusion table."""
+
+    @abstractmethod
+    def known(self, taken: LabelledImages, rows: Indices) -> LabelledImages:
+        """Gives real images with what an inspector of this task may know of them.
+
+        Args:
+            taken: the images with their classes.
+            rows: where they stand in the pack.
+        """
+
+    @abstractmethod
+    def synthetic(self, chosen: Mapping[str, Chosen]) -> LabelledImages:
+        """Joins synthetic images of all defect classes, in the order of their labels, with what is known of them."""
+
+    @abstractmethod
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
+        """Scores what an inspector said of a split.
+
+        Args:
+            said: of the split, as `inspectors.stage.read_predictions` gives it.
+            validated: the same of the validation split, on which alone thresholds may be chosen.
+            split: opens every name.
+        """
+
+    def problems(self, rows: Mapping[str, Indices]) -> list[str]:
+        """Says why this task cannot be done with these images, by split; nothing where it can."""
+        return []
+
+    def _masks(self, rows: Indices) -> tuple[Tensor, Tensor]:
+        """Takes masks of class numbers (n, H, W), and whether each image's pixels are known (n,)."""
+        marked = torch.from_numpy(self.pack.has_mask[rows])
+        if self.pack.masks is None:
+            return torch.zeros(len(rows), *self.pack.images.shape[2:], dtype=torch.uint8), marked
+        return torch.from_numpy(self.pack.masks[rows]), marked
+
+
+def joined(chosen: Mapping[str, Chosen]) -> tuple[Tensor, Tensor]:
+    """Joins the synthetic training images of all classes: images, and the label of each."""
+    labels = [torch.full((len(images.training),), label, dtype=torch.int64) for label, images in enumerate(chosen.values())]
+    return torch.cat([images.training for images in chosen.values()]), torch.cat(labels)
+
+
+def joined_masks(chosen: Mapping[str, Chosen]) -> tuple[Tensor, Tensor]:
+    """Joins the masks of synthetic training images: class numbers (n, H, W), and whether each image's pixels are known (n,)."""
+    masks, marked = [], []
+    for label, images in enumerate(chosen.values()):
+        shape = (len(images.training), *images.training.shape[2:])
+        known = images.masks is not None
+        masks.append((images.masks[:, 0] > 127).to(torch.uint8) * (label + 1) if images.masks is not None else torch.zeros(shape, dtype=torch.uint8))
+        marked.append(torch.full(shape[:1], known))
+    return torch.cat(masks), torch.cat(marked)

@@ -1,0 +1,59 @@
+"""Detect: the inspector says whether an image shows a defect, whichever, and where; all defect classes count as one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from trainables.datasets.listing import DEFECT_FREE
+from trainables.datasets.splits import Indices
+from trainables.inspectors.base import LabelledImages
+from trainables.scores.detection import choose_thresholds, detection_scores
+from trainables.synthesis import Chosen
+from trainables.tasks.base import Scored, Task, joined, joined_masks
+
+
+class Detect(Task):
+    """Tells defective images from sound ones."""
+
+    @property
+    def outputs(self) -> int:
+        """One number: how defective an image is."""
+        return 1
+
+    @property
+    def kinds(self) -> list[str]:
+        """Sound, then defective."""
+        return [DEFECT_FREE, "defective"]
+
+    def known(self, taken: LabelledImages, rows: Indices) -> LabelledImages:
+        """Says 1 for defective and adds masks, known or not."""
+        masks, marked = self._masks(rows)
+        return replace(taken, labels=torch.isin(taken.labels, torch.tensor(list(self.defects))).long(), masks=masks, marked=marked)
+
+    def synthetic(self, chosen: Mapping[str, Chosen]) -> LabelledImages:
+        """Joins images, all of them defective, with the masks that their generator made, if it made any."""
+        images, labels = joined(chosen)
+        masks, marked = joined_masks(chosen)
+        return LabelledImages(images=images, labels=torch.ones_like(labels), masks=masks, marked=marked)
+
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
+        """Gives areas under curves, and what thresholds bring: those chosen on validation, and, elsewhere, the split's own as an oracle's."""
+        scores, truth = said["scores"], said["labels"] == 1
+        chosen = choose_thresholds(validated["scores"], validated["labels"] == 1)
+        oracle = None if split == "val" else choose_thresholds(scores, truth)
+        return Scored(values=detection_scores(scores, truth, chosen, oracle=oracle, split=split))
+
+    def problems(self, rows: Mapping[str, Indices]) -> list[str]:
+        """Wants defective and sound images in every split."""
+        found = []
+        for split, own in rows.items():
+            defective = torch.isin(torch.from_numpy(self.pack.labels[own]), torch.tensor(list(self.defects)))
+            for kind, count in (("defective", int(defective.sum())), ("defect-free", int((~defective).sum()))):
+                if count == 0:
+                    found.append(
+                        f"task detect: no image of the {split} split is {kind}; expected both kinds"
+                        + ("" if kind == "defective" else ": defect-free images in the data set, and data.defect_free: class")
+                    )
+        return found

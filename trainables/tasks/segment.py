@@ -1,0 +1,57 @@
+"""Segment: the inspector says for each pixel which defect it belongs to, if any; images whose pixels nobody knows teach and count for nothing."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from trainables.datasets.splits import Indices
+from trainables.inspectors.base import LabelledImages
+from trainables.scores.segmentation import pixel_confusions, segmentation_scores
+from trainables.synthesis import Chosen
+from trainables.tasks.base import Scored, Task, joined, joined_masks
+
+BACKGROUND = "background"
+
+
+class Segment(Task):
+    """Names classes of pixels."""
+
+    @property
+    def outputs(self) -> int:
+        """A map for each defect class; background is where none of them is."""
+        return len(self.defects)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Background, then the defect classes."""
+        return [BACKGROUND, *self.defects.values()]
+
+    def known(self, taken: LabelledImages, rows: Indices) -> LabelledImages:
+        """Adds masks of class numbers."""
+        masks, marked = self._masks(rows)
+        return replace(taken, masks=masks, marked=marked)
+
+    def synthetic(self, chosen: Mapping[str, Chosen]) -> LabelledImages:
+        """Joins images with the masks that their generator made, or that were made for them."""
+        images, labels = joined(chosen)
+        masks, marked = joined_masks(chosen)
+        return LabelledImages(images=images, labels=labels, masks=masks, marked=marked)
+
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
+        """Gives IoU and the like, of the images whose pixels are known."""
+        known = said["marked"]
+        confusions = pixel_confusions(said["maps"][known], said["masks"][known], self.outputs)
+        values, confusion = segmentation_scores(confusions, list(self.defects.values()), split=split)
+        return Scored(values=values, confusion=confusion)
+
+    def problems(self, rows: Mapping[str, Indices]) -> list[str]:
+        """Wants marked pixels of defects in every split."""
+        found = []
+        for split, own in rows.items():
+            marked = self.pack.has_mask[own]
+            if self.pack.masks is None or not self.pack.masks[own][marked].any():
+                found.append(
+                    f"task segment: no image of the {split} split has a mask with a defect; expected masks beside the images, or task: classify"
+                )
+        return found
