@@ -75,6 +75,31 @@ class Amount:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MaskPart:
+    """How masks are made for images of generators that make none: a segmenter trained on the real training split predicts, morphology cleans.
+
+    Saiz et al. 2021 let DeepLabV3+ predict and remove holes by "mathematical morphology"; the numbers are ours.
+    """
+
+    threshold: float = 0.5
+    """Least probability of the image's class from which a pixel is defect."""
+    closing_px: int = 3
+    """Radius of the disc that closes gaps, in pixels of the images as they are trained on; 0 leaves them."""
+    fill_holes: bool = True
+    """Whether what a defect encloses belongs to it."""
+    min_area_px: int = 16
+    """Pieces of fewer pixels are dropped; an image left without any is not used."""
+    min_sureness: float = 0.0
+    """Least mean probability over the mask from which an image is used."""
+
+    def __post_init__(self) -> None:
+        problems = [f"{name}: {getattr(self, name)} is negative" for name in ("closing_px", "min_area_px") if getattr(self, name) < 0]
+        problems += [f"{name}: {getattr(self, name)} is not between 0 and 1" for name in ("threshold", "min_sureness") if not 0 <= getattr(self, name) < 1]
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SynthesisPart:
     """How synthetic images are drawn from the generator, and which are let through."""
 
@@ -85,6 +110,8 @@ class SynthesisPart:
     """confidence: only images that an inspector trained on the real training split takes for their own class."""
     min_confidence: float = 0.5
     """Least probability of the own class that the confidence filter lets through."""
+    masks: MaskPart = field(default_factory=MaskPart)
+    """Where pixels are to be named, and the generator makes no masks."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.truncation <= 1.0:

@@ -91,6 +91,16 @@ class Chosen:
     """Share of the drawn images of this class that the filter let through."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Marked:
+    """What was made for a block without masks."""
+
+    masks: torch.Tensor
+    """(256, 1, H, W) uint8 of 0 and 255."""
+    usable: torch.Tensor
+    """(256,) bool: images whose mask is good enough."""
+
+
 def draw_block(source: Source, cls: str, number: int, part: SynthesisPart, *, seed: int, unit: int, device: str, store: Store) -> Block:
     """Finds block `number` of a class in the store, or draws and publishes it."""
     name = cls if source.shared_by == 1 else ""
@@ -118,6 +128,7 @@ def choose(
     accept: Callable[[Block], torch.Tensor] | None,
     *,
     sort: Callable[[Block], torch.Tensor] | None = None,
+    mark: Callable[[Block], Marked] | None = None,
     filter_key: str,
     seed: int,
     unit: int,
@@ -134,6 +145,7 @@ def choose(
         part: how to draw and filter.
         accept: gives a mask (256,) bool for a block; None accepts all.
         sort: gives a mask (256,) bool of a shared block's images that belong to this class; None takes all of them for it.
+        mark: makes masks for the images of a block that has none, and says which of them may be used.
         filter_key: names the filter, the sorting and all they rest on.
         seed: seed of the pool.
         unit: position of the unit, for records.
@@ -155,17 +167,21 @@ def choose(
         if drawn >= most:
             raise TrialFailure(
                 "collapsed",
-                f"class {cls}: only {kept} of {own} synthetic images pass the {part.filter} filter, {count} are needed. "
-                "Train longer, ask for fewer, or lower synthesis.min_confidence.",
+                f"class {cls}: only {kept} of {own} synthetic images pass the {part.filter} filter{' and have a mask' if mark else ''}, "
+                f"{count} are needed. Train longer, ask for fewer, or lower {_limits(part, mark is not None)}.",
             )
         block = draw_block(source, cls, len(keys), part, seed=seed, unit=unit, device=device, store=store)
         if block.key not in noted:
             uses.append(block.use)
         mine = torch.ones(BLOCK, dtype=torch.bool) if sort is None else sort(block)
         mask = mine if accept is None else mine & accept(block)
+        masks = block.masks
+        if masks is None and mark is not None:
+            marked = mark(block)
+            masks, mask = marked.masks, mask & marked.usable
         accepted.append(block.images[mask])
-        if block.masks is not None:
-            accepted_masks.append(block.masks[mask])
+        if masks is not None:
+            accepted_masks.append(masks[mask])
         keys.append(block.key)
         drawn, own, kept = drawn + BLOCK, own + int(mine.sum()), kept + int(mask.sum())
         if len(keys) == first and sort is not None and own < FEWEST_SORTED:
@@ -183,3 +199,10 @@ def choose(
         scored_key=stage_key("scored", version=VERSION, settings={}, inputs=[*keys[:first], filter_key]),
         acceptance=kept / own,
     )
+
+
+def _limits(part: SynthesisPart, marked: bool) -> str:
+    """Names the settings that refuse images."""
+    limits = ["synthesis.min_confidence"] if part.filter == "confidence" else []
+    limits += ["synthesis.mask_threshold, mask_min_area_px or mask_min_sureness"] if marked else []
+    return " or ".join(limits) or "synthesis.min_confidence"
