@@ -8,7 +8,7 @@ from search.study import Study, StudyError
 from spaces.conditioning import FROM_ATTRIBUTES, SETTINGS
 from spaces.space import Space, flatten
 from trainables.conditioning.attributes import attribute_file, missing_classes, study_attributes
-from trainables.datasets import DATASETS
+from trainables.datasets import DATASETS, DRAWN
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
@@ -230,8 +230,8 @@ def data_problems(data: DataSettings) -> list[tuple[str, str]]:
             pick(DATASETS, data.dataset, "data set")
         except SettingsError as error:
             return [("data.dataset", str(error))]
-    if data.dataset != "procedural" and data.path is None:
-        return [("data.path", f"missing: the folder of the images; only procedural surfaces need none (data.dataset is {data.dataset})")]
+    if data.dataset not in DRAWN and data.path is None:
+        return [("data.path", f"missing: the folder of the images; only {', '.join(DRAWN)} need none (data.dataset is {data.dataset})")]
     if data.backgrounds_path is not None and data.backgrounds != "folder":
         return [("data.backgrounds_path", f"given, but data.backgrounds is {data.backgrounds}; set it to folder")]
     return []

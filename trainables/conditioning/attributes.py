@@ -1,7 +1,8 @@
 """Attribute vectors of classes ("real" class embeddings), read from an editable CSV: a column `class`, then a numeric column for each attribute.
 
 The two-stage paper (vaegan2023, Table 1) prints the names of its 29 attributes and none of the values, so `template.csv` holds the names alone, to be
-filled by whoever knows the classes; `procedural.csv` is an example that we filled for the procedural surfaces. Lines that begin with # are comments.
+filled by whoever knows the classes; `procedural.csv` and `textures.csv` are examples that we filled for surfaces that are drawn here. Lines that
+begin with # are comments.
 Imports no torch: studies are checked with it.
 """
 
@@ -21,8 +22,8 @@ from trainables.errors import SettingsError
 FOLDER = Path(__file__).parent
 TEMPLATE = FOLDER / "template.csv"
 """The attribute names of the paper, without a class."""
-OWN_TABLES = {"procedural": FOLDER / "procedural.csv"}
-"""Attributes that ship with a data set."""
+OWN_TABLES = {"procedural": FOLDER / "procedural.csv", "textures": FOLDER / "textures.csv"}
+"""Attributes that ship with a data set; those of the textures are for `surfaces.labels: surfaces`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +53,11 @@ class AttributeTable:
 
 def attribute_file(data: DataSettings) -> Path | None:
     """Gives the CSV of a study: the one it names, else the data set's own; None where there is none."""
-    return Path(data.attributes) if data.attributes is not None else OWN_TABLES.get(data.dataset)
+    if data.attributes is not None:
+        return Path(data.attributes)
+    if data.dataset == "textures" and data.surfaces.labels != "surfaces":
+        return None
+    return OWN_TABLES.get(data.dataset)
 
 
 def study_attributes(data: DataSettings) -> AttributeTable | None:

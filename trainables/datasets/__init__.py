@@ -2,12 +2,23 @@
 
 DATASETS = {
     "procedural": "trainables.datasets.procedural:ProceduralSurfaces",
+    "textures": "trainables.datasets.surfaces.textures:Textures",
+    "strips": "trainables.datasets.surfaces.strips:Strips",
+    "stereo": "trainables.datasets.surfaces.stereo:Stereo",
     "severstal": "trainables.datasets.severstal:Severstal",
     "neu_seg": "trainables.datasets.neu_seg:NeuSeg",
     "neu_det": "trainables.datasets.neu_det:NeuDet",
     "neu_cls_64": "trainables.datasets.neu_cls_64:NeuCls64",
     "neu_cls": "trainables.datasets.neu_cls:NeuCls",
+    "dagm2007": "trainables.datasets.dagm2007:Dagm2007",
+    "kolektor_sdd": "trainables.datasets.kolektor_sdd:KolektorSdd",
+    "kolektor_sdd2": "trainables.datasets.kolektor_sdd2:KolektorSdd2",
+    "mvtec_ad": "trainables.datasets.mvtec_ad:MvtecAd",
     "magnetic_tiles": "trainables.datasets.magnetic_tiles:MagneticTiles",
+    "photometric_stereo": "trainables.datasets.photometric_stereo:PhotometricStereo",
     "image_folder": "trainables.datasets.image_folder:ImageFolder",
 }
 """Name -> loader. The order is that of `detect_layout`: the most particular layout first, any folder of folders last."""
+
+DRAWN = ("procedural", "textures", "strips", "stereo")
+"""Data sets that are drawn: they need no folder."""

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import find_objects, label
 
 from trainables.datasets.image_folder import FREE_FOLDERS
-from trainables.datasets.listing import DEFECT_FREE, EXAMPLES, Listing, Picture, Sample, detect_layout, load_listing
+from trainables.datasets.listing import EXAMPLES, Listing, Picture, Sample, detect_layout, load_listing
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.squares import Square, defect_map, free_squares
 from trainables.errors import DatasetError
@@ -72,11 +72,11 @@ def crop_dataset(src: str | Path, dst: str | Path, size_px: int, *, boxes_path: 
         if min(picture.pixels.shape[:2]) < size_px:
             skipped.append(f"{sample.name}: {picture.pixels.shape[1]}x{picture.pixels.shape[0]} is smaller than {size_px} px")
             continue
-        blocked = defect_map(sample, picture, free=sample.cls == DEFECT_FREE)
+        blocked = defect_map(sample, picture, free=sample.free)
         if blocked is None:
             skipped.append(f"{sample.name}: no mask and no boxes")
             continue
-        for square in defect_squares(blocked, size_px) if sample.cls != DEFECT_FREE else ():
+        for square in defect_squares(blocked, size_px) if not sample.free else ():
             cls = _class_in(picture, square, sample, listing)
             _write(target, sample, cls, picture.pixels, square)
             written[cls] += 1

@@ -1,10 +1,14 @@
-"""Any folder of folders: `<class>/*.png|jpg|bmp|tif`, or the same under train, val and test. The layout of a user's own images."""
+"""Any folder of folders: `<class>/*.png|jpg|bmp|tif`, or the same under train, val and test. The layout of a user's own images.
+
+Masks, where there are any, lie in a folder of their own with the same folders and names: `data.masks_path`, or `masks` beside the classes.
+"""
 
 import re
 from pathlib import Path
 
 from trainables.datasets.boxes import read_boxes, unmatched
 from trainables.datasets.listing import DEFECT_FREE, EXAMPLES, Listing, Problem, Sample, dataset_root, existing_folder
+from trainables.datasets.mask_folders import FOLDER, find_masks
 from trainables.datasets.pictures import is_image
 from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError
@@ -23,7 +27,7 @@ class ImageFolder:
 
     def recognises(self, path: Path) -> bool:
         """Wants at least one folder with an image right inside."""
-        return any(is_image(file) for _, folder in _class_folders(path) for file in folder.iterdir())
+        return any(is_image(file) for _, folder in class_folders(path) for file in folder.iterdir())
 
     def listing(self, settings: DataSettings) -> Listing:
         """Lists every class; squares cut from one picture are a group.
@@ -32,9 +36,10 @@ class ImageFolder:
             DatasetError: no folder, or none inside it.
         """
         root = dataset_root(settings)
-        folders = _class_folders(root)
+        folders = class_folders(root)
         if not folders:
             raise DatasetError(f"{root}: no folder inside.\n  Expected one folder of images per class: {root}/<class>/*.png, jpg, bmp or tif.")
+        masks = find_masks(root, settings)
         annotations, problems = read_boxes(existing_folder(settings.boxes_path, "data.boxes_path")) if settings.boxes_path else ({}, [])
         samples: list[Sample] = []
         used: set[str] = set()
@@ -67,6 +72,9 @@ class ImageFolder:
             problems.append(
                 Problem(severity="warning", what="images outside of any class folder", where=tuple(loose[:EXAMPLES]), count=len(loose), cure=cure)
             )
+        if masks is not None:
+            samples, told = masks.give(samples)
+            problems += told
         if annotations:
             problems += unmatched([sample for sample in samples if sample.cls != DEFECT_FREE], annotations, used)
         classes = sorted({sample.cls for sample in samples} - {DEFECT_FREE})
@@ -77,9 +85,9 @@ def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
 
 
-def _class_folders(root: Path) -> list[tuple[str, Path]]:
+def class_folders(root: Path) -> list[tuple[str, Path]]:
     """Gives the class folders with the published part they lie in; empty without one."""
-    top = _folders(root)
+    top = [folder for folder in _folders(root) if folder.name.lower() != FOLDER]
     if top and all(folder.name.lower() in _PARTS for folder in top):
         return [(_PARTS[part.name.lower()], folder) for part in top for folder in _folders(part)]
     return [("", folder) for folder in top]

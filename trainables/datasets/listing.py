@@ -64,6 +64,15 @@ class Sample:
     """What the loader knows of its origin: samples with one group show one part or picture."""
     published: str = ""
     """Split the publisher put it in: train, val, test, or nothing."""
+    clean: bool = False
+    """True where the image shows no defect though its class is not `defect_free`: classes may be surfaces, good and defective alike."""
+    planes: tuple[Path, ...] = ()
+    """Files of the second and third channel, where each channel is a grey file of its own."""
+
+    @property
+    def free(self) -> bool:
+        """Whether the image is known to show no defect."""
+        return self.clean or self.cls == DEFECT_FREE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +115,8 @@ class Listing:
     read: Callable[[Sample], Picture] = read_files
     independent: bool = False
     """True where every sample is known to show a picture of its own, so that near-copies need not be looked for."""
+    physical: bool = False
+    """True where the three channels are measured quantities (curvature, range, texture) and no colours: nothing may tint or mix them."""
     content: str = ""
     """What decides pixels and masks beyond the samples and their files (settings, the version of what draws them); part of the fingerprint."""
 

@@ -40,7 +40,9 @@ class Pack:
     groups: npt.NDArray[np.int64]
     """(N,); near-copies of one picture share a number."""
     defect_free: npt.NDArray[np.bool_]
-    """(N,)."""
+    """(N,) true on images without a defect; where classes are surfaces, their labels are those of defective images too."""
+    physical: bool = False
+    """True where the three channels are measured quantities (photometric stereo) and no colours: nothing may tint or mix them."""
     paths: list[str]
     """Below the data set's folder."""
     hashes: list[str]
@@ -82,8 +84,9 @@ def fingerprint(settings: DataSettings, listing: Listing | None = None) -> str:
     # Crops share their picture, and masks of one table share the table: each file is read once.
     hash_once = cache(content_hash)
     for sample in listing.samples:
-        files = [file for file in (sample.file, sample.mask) if file is not None]
-        story = [sample.name, sample.cls, sample.group, sample.published, sample.boxes, [hash_once(file) for file in files]]
+        files = [file for file in (sample.file, sample.mask, *sample.planes) if file is not None]
+        story: list[object] = [sample.name, sample.cls, sample.group, sample.published, sample.boxes, [hash_once(file) for file in files]]
+        story += [sample.clean] * sample.clean
         digest.update(json.dumps(story).encode())
     return digest.hexdigest()[:32]
 
@@ -167,9 +170,9 @@ def pack_of(found: Survey, settings: DataSettings) -> Pack:
 
 def _to_arrow(found: Survey, settings: DataSettings) -> bytes:
     """Writes one row per sample; pixels are fixed-size lists, so that a mapped column is one numpy array without a copy."""
-    free = np.array([sample.cls == DEFECT_FREE for sample in found.samples], dtype=bool)
+    free = np.array([sample.free for sample in found.samples], dtype=bool)
     classes = found.listing.classes
-    own_class = settings.defect_free == "class" and bool(free.any())
+    own_class = settings.defect_free == "class" and any(sample.cls == DEFECT_FREE for sample in found.samples)
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers.get(sample.cls, len(classes) if own_class else -1) for sample in found.samples], dtype=np.int64)
     columns = {
@@ -190,6 +193,7 @@ def _to_arrow(found: Survey, settings: DataSettings) -> bytes:
         "classes": [*classes, DEFECT_FREE] if own_class else list(classes),
         "shape": list(found.images.shape[1:]),
         "masks": bool(found.has_mask.any()),
+        "physical": found.listing.physical,
     }
     batch = pa.record_batch(
         list(columns.values()), schema=pa.schema([(name, c.type) for name, c in columns.items()], metadata={"tundish": json.dumps(about)})
@@ -219,6 +223,7 @@ def _read(source: pa.Buffer | pa.MemoryMappedFile, key: str) -> Pack:
     return Pack(
         key=key,
         classes=tuple(about["classes"]),
+        physical=about.get("physical", False),
         images=pixels("pixels", shape),
         labels=numbers("label"),
         masks=pixels("mask", shape[1:]) if about["masks"] else None,

@@ -123,7 +123,9 @@ def _smaller(least: int) -> str:
 
 def _colour(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     """Colour that is dropped, or channels that say nothing."""
-    if settings.channels == 1:
+    if settings.channels == 1 and found.listing.physical:
+        yield Problem(severity="error", what="three measured channels, which have no common grey", cure="data.channels: 3 (`--channels 3`).")
+    elif settings.channels == 1:
         coloured = _names(found, lambda i: bool(found.coloured[i]))
         yield from gather("warning", "images in colour, turned to grey", coloured, "data.channels: 3 keeps the colour.")
     elif len(found.samples) and not found.coloured.any():
@@ -132,7 +134,7 @@ def _colour(found: Survey, settings: DataSettings) -> Iterator[Problem]:
 
 def _masks(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     """Masks that contradict their class."""
-    free = [sample.cls == DEFECT_FREE for sample in found.samples]
+    free = [sample.free for sample in found.samples]
     share = np.nan_to_num(found.mask_share, nan=-1.0)
     empty = _names(found, lambda i: not free[i] and share[i] == 0.0)
     yield from gather("warning", "images of a defect class with an empty mask", empty, "Draw the mask, or move them to the defect-free images.")
@@ -201,7 +203,7 @@ def _duplicates(found: Survey, settings: DataSettings) -> Iterator[Problem]:
 
 def _backgrounds(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     """Nothing to make defects on, though the settings ask for it."""
-    free = any(sample.cls == DEFECT_FREE for sample in found.samples)
+    free = any(sample.free for sample in found.samples)
     if settings.backgrounds == "folder" and settings.backgrounds_path is None and not free:
         cure = "Add a folder named background, good or normal; or name one in data.backgrounds_path; or use data.backgrounds: crops."
         yield Problem(severity="error", what="no defect-free images for data.backgrounds: folder", cure=cure)

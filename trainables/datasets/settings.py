@@ -21,14 +21,7 @@ class ProceduralSettings:
     """Seed of the surfaces; it is not the study's, so that studies share them."""
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.per_class < 1:
-            problems.append(f"per_class: {self.per_class} is fewer than 1")
-        for name in ("defect_free", "seed"):
-            if getattr(self, name) < 0:
-                problems.append(f"{name}: {getattr(self, name)} is negative")
-        if problems:
-            raise SettingsError("\n".join(problems))
+        _refuse_below(self, {"per_class": 1, "defect_free": 0, "seed": 0})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,13 +39,102 @@ class SeverstalSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SurfaceSettings:
+    """What the classes are in data sets of several surfaces: dagm2007, mvtec_ad and textures."""
+
+    labels: Literal["defects", "defective", "surfaces"] = "defects"
+    """defects: the kinds of defect of each surface. defective: all defects are one. surfaces: the surfaces, good and defective alike (DAGM_MIX)."""
+    good_per_defective: float | None = None
+    """Good images that are kept of a surface for each defective one of it; none keeps all. 1 is DAGM_MIX's balance."""
+
+    def __post_init__(self) -> None:
+        if self.good_per_defective is not None and self.good_per_defective < 0:
+            raise SettingsError(f"good_per_defective: {self.good_per_defective} is negative")
+
+
+Texture = Literal["brushed", "grainy", "woven", "turned", "rayed", "cellular", "mottled", "knurled", "ribbed", "perforated"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextureSettings:
+    """What the procedural textures are made of."""
+
+    kinds: tuple[Texture, ...] = ()
+    """Which of the ten; an empty list takes all."""
+    good: int = 60
+    """Good images of each texture."""
+    defective: int = 30
+    """Defective images of each texture."""
+    seed: int = 0
+    """Seed of the textures; it is not the study's, so that studies share them."""
+
+    def __post_init__(self) -> None:
+        _refuse_below(self, {"good": 0, "defective": 0, "seed": 0})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StripSettings:
+    """What the procedural strips are made of."""
+
+    per_class: int = 20
+    """Strips of each of the four defect classes."""
+    defect_free: int = 40
+    """Defect-free strips."""
+    height_px: int = 2048
+    """Height of a part without its borders; its width is a quarter of that."""
+    seed: int = 0
+    """Seed of the strips; it is not the study's, so that studies share them."""
+
+    def __post_init__(self) -> None:
+        _refuse_below(self, {"per_class": 1, "defect_free": 0, "height_px": 256, "seed": 0})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StereoSettings:
+    """What the procedural photometric stereo is made of."""
+
+    per_class: int = 60
+    """Pictures of each of the three defect classes."""
+    defect_free: int = 60
+    """Defect-free pictures."""
+    seed: int = 0
+    """Seed of the pictures; it is not the study's, so that studies share them."""
+
+    def __post_init__(self) -> None:
+        _refuse_below(self, {"per_class": 1, "defect_free": 0, "seed": 0})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhotometricSettings:
+    """How the three grey files of a photometric-stereo picture are named."""
+
+    names: tuple[str, str, str] = ("R", "G", "B")
+    """Names of the channels in their order: `<class>/<picture>_<name>.png`, or folders `<name>/<class>/<picture>.png`."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) < 3 or not all(self.names):
+            raise SettingsError(f"names: {', '.join(self.names)} are not three different names")
+
+
+def _refuse_below(settings: object, least: dict[str, int]) -> None:
+    """Refuses numbers below their least value, all at once."""
+    problems = []
+    for name, low in least.items():
+        value = getattr(settings, name)
+        if value < low:
+            problems.append(f"{name}: {value} is " + ("negative" if low == 0 else f"fewer than {low}"))
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DataSettings:
     """Which images, at which size, and how they are split."""
 
     dataset: str = "procedural"
     """Name in `DATASETS`."""
     path: str | None = None
-    """Folder of the images; none for procedural surfaces."""
+    """Folder of the images; none for surfaces that are drawn (procedural, textures, strips, stereo)."""
     size_px: int = 64
     """Side of the square images that everything is trained on; a power of two from 16 to 256."""
     channels: Literal[1, 3] = 1
@@ -79,7 +161,14 @@ class DataSettings:
     """Folder of VOC XML boxes for images that have none of their own (NEU-DET's for NEU-CLS)."""
     attributes: str | None = None
     """CSV of attribute vectors: a column `class`, then one for each attribute; none takes the data set's own, which procedural surfaces have."""
+    masks_path: str | None = None
+    """Folder of masks for an image folder: `<class>/<name of the image>.png`, non-zero (or above half) on defects."""
     procedural: ProceduralSettings = field(default_factory=ProceduralSettings)
+    textures: TextureSettings = field(default_factory=TextureSettings)
+    strips: StripSettings = field(default_factory=StripSettings)
+    stereo: StereoSettings = field(default_factory=StereoSettings)
+    surfaces: SurfaceSettings = field(default_factory=SurfaceSettings)
+    photometric: PhotometricSettings = field(default_factory=PhotometricSettings)
     severstal: SeverstalSettings = field(default_factory=SeverstalSettings)
 
     def __post_init__(self) -> None:

@@ -33,7 +33,7 @@ def cloud(rng: np.random.Generator, shape: Shape, length: float) -> Field:
     pace = max(length * shape[1] / COARSE_PX, 1.0)
     coarse = tuple(max(4, round(side / pace)) for side in shape)
     small = gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), COARSE_PX, mode="wrap", truncate=3.0)
-    return standardise(np.asarray(Image.fromarray(small).resize(shape[::-1], Image.Resampling.BICUBIC)))
+    return standardise(np.asarray(Image.fromarray(small).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)))
 
 
 def standardise(field: Field) -> Field:
