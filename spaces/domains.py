@@ -98,6 +98,8 @@ class Categorical:
     """Must be one of the choices."""
     source: str = ""
     """Where the default comes from."""
+    also: tuple[Scalar, ...] = ()
+    """Values beside the choices that only a study may name; they are never suggested."""
 
     def __post_init__(self) -> None:
         if len(self.choices) == 0:
@@ -121,7 +123,7 @@ class Categorical:
 
     def check(self, value: Any) -> Scalar:
         """Gives `value` in the domain's own type, or raises SpaceError."""
-        return _match(self.choices, value)
+        return _match((*self.choices, *self.also), value)
 
     def narrow(self, wanted: Any) -> "Domain":
         """Keeps the wanted choices; the default stays where it is among them, otherwise the first takes its place."""
@@ -131,7 +133,8 @@ class Categorical:
 
     def describe(self) -> str:
         """Says the domain in a few words."""
-        return f"one of {', '.join(map(_say, self.choices))}; default {_say(self.default)}"
+        also = f", or {', '.join(map(_say, self.also))} where a study says so" if self.also else ""
+        return f"one of {', '.join(map(_say, self.choices))}{also}; default {_say(self.default)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

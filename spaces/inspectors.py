@@ -1,7 +1,16 @@
 """The default space of each inspector: the papers' values, and the ranges around them."""
 
+import re
+from collections.abc import Iterable
+
 from spaces.domains import Categorical, Domain, Fixed, Float, Int, Text
 from spaces.space import Tree
+
+OPEN = "<name>"
+"""At the end of an inspector's name: any of a library's networks may stand there."""
+
+OPEN_LETTERS = "[A-Za-z0-9_:-]+"
+"""What may stand there, as a regular expression: no dots, which part the names of settings."""
 
 _CLASSIFIER: dict[str, Domain] = {
     "lr": Float(low=1e-5, high=3e-3, log=True, default=1e-4, source="SDG-GAN section 4.3; PE-GAN and LM-GAN state none"),
@@ -14,7 +23,10 @@ _CLASSIFIER: dict[str, Domain] = {
         source="ours: a small real-only set is not starved beside a large one",
         within=Int(low=1, high=10_000, log=True, default=400),
     ),
-    "augment": Categorical(choices=("none", "flips", "classical"), default="none", source="PE-GAN compares without"),
+    # Saiz et al.'s policy makes an epoch fifteen times as long, and hardening is a remedy: a study asks for them by name.
+    "augment": Categorical(
+        choices=("none", "flips", "classical", "sdg"), also=("brightness", "sdg_hardened", "saiz"), default="none", source="PE-GAN compares without"
+    ),
     "balance": Categorical(choices=("none", "oversample", "undersample"), default="none", source="PE-GAN's classes are balanced"),
     "synthetic_weight": Fixed(
         default=1.0, source="the papers weigh all images alike", within=Float(low=0.05, high=2.0, log=True, default=1.0, also=(0.0,))
@@ -23,9 +35,54 @@ _CLASSIFIER: dict[str, Domain] = {
     "start_from": Fixed(default=None, source="the papers begin anew, or from ImageNet", within=Text(says="the path of an inspector.safetensors")),
 }
 
-INSPECTOR_SPACES: dict[str, Tree] = {
-    "resnet18": _CLASSIFIER,
-    "mobilenet_v2": _CLASSIFIER,
-    "fcn": {**_CLASSIFIER, "width": Categorical(choices=(16, 32, 64, 128), default=128, source="Wang et al. 2017: 128, 256, 128 channels")},
+_STOCK: dict[str, Domain] = {
+    **_CLASSIFIER,
+    "head": Fixed(
+        default="linear",
+        source="PE-GAN; SDG-GAN ends its stock networks by 256-128-64",
+        within=Categorical(choices=("linear", "fc"), default="linear"),
+    ),
+    "weights": Fixed(default=None, source="PE-GAN trains from scratch; SDG-GAN fine-tunes", within=Text(says="the path of a file of weights")),
 }
-"""Settings by the inspector's name."""
+"""Settings of networks of other libraries."""
+
+INSPECTOR_SPACES: dict[str, Tree] = {
+    "resnet18": _STOCK,
+    "resnet50": _STOCK,
+    "mobilenet_v2": _STOCK,
+    "efficientnet_v2_s": _STOCK,
+    "inception_v3": _STOCK,
+    "fcn": {**_CLASSIFIER, "width": Categorical(choices=(16, 32, 64, 128), default=128, source="Wang et al. 2017: 128, 256, 128 channels")},
+    "inception_cnn": _CLASSIFIER,
+    "baseline_cnn": _CLASSIFIER,
+    "cnn_sca": _CLASSIFIER,
+    "timm:<name>": _STOCK,
+}
+"""Settings by the inspector's name; those of one with `<name>` in it are the settings of whatever stands there."""
+
+
+TASKS: dict[str, str] = {"segdecnet": "detect", "deeplabv3plus": "segment", "pan": "segment", "smp:": "segment"}
+"""What inspectors that do not classify are for; open names by what they begin with."""
+
+
+def task_of(name: str) -> str:
+    """Says what an inspector is for."""
+    start, colon, _ = name.partition(":")
+    return TASKS.get(f"{start}{colon}", "classify")
+
+
+def open_names(text: str) -> list[str]:
+    """Finds the names in a text that open names stand for, such as `timm:resnet10t` in `inspector.timm:resnet10t.lr`."""
+    starts = "|".join(re.escape(name.removesuffix(OPEN)) for name in INSPECTOR_SPACES if name.endswith(OPEN))
+    return re.findall(rf"(?:^|(?<=\.))(?:{starts}){OPEN_LETTERS}", text)
+
+
+def inspector_spaces(named: Iterable[str] = ()) -> dict[str, Tree]:
+    """Gives the space of each inspector, with those of an open name that a study names in the place of the open name.
+
+    Args:
+        named: names that a study uses, such as `timm:resnet10t`; others are passed over.
+    """
+    plain = {name: tree for name, tree in INSPECTOR_SPACES.items() if not name.endswith(OPEN)}
+    opened = {name.removesuffix(OPEN): tree for name, tree in INSPECTOR_SPACES.items() if name.endswith(OPEN)}
+    return plain | {name: tree for name in named for start, tree in opened.items() if name.startswith(start)}

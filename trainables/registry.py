@@ -24,8 +24,12 @@ def resolve(target: str) -> Any:
     return getattr(module, name)
 
 
+OPEN = "<name>"
+"""At the end of a registry's name: whatever a user puts there is handed to the object, which gives what was asked for, or refuses."""
+
+
 def pick(registry: Mapping[str, str], name: str, what: str) -> Any:
-    """Resolves one name of a registry.
+    """Resolves one name of a registry; `timm:resnet10t` resolves by an entry `timm:<name>`.
 
     Args:
         registry: names and `"module:object"` strings.
@@ -35,6 +39,9 @@ def pick(registry: Mapping[str, str], name: str, what: str) -> Any:
     Raises:
         SettingsError: the registry has no such name; the message says the nearest one and lists all.
     """
+    for start in (known.removesuffix(OPEN) for known in registry if known.endswith(OPEN)):
+        if name.startswith(start):
+            return resolve(registry[start + OPEN])(name.removeprefix(start))
     if name not in registry:
         near = difflib.get_close_matches(name, registry, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

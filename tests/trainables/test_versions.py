@@ -66,10 +66,15 @@ STAGES = {
     "inspectors.stage:VERSION": (
         1,
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "base")), "datasets/augmentation.py"],
-        "86ce27a824ad",
+        "fa2a7997e826",
     ),
     "inspectors.head:VERSION": (1, ["inspectors/head.py"], "3ef502b08122"),
-    "inspectors.classifiers:Classifier.VERSION": (1, ["inspectors/classifiers.py"], "d8ac1086ae27"),
+    "inspectors.classifiers:Classifier.VERSION": (
+        1,
+        [f"inspectors/{name}.py" for name in ("classifiers", "stock", "torchvision_networks", "timm_networks", "seeded", "local_weights")]
+        + [f"inspectors/{name}.py" for name in ("fcn", "sdg_cnns", "cnn_sca")],
+        "b5d6046ddf50",
+    ),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),
     "scores.samples:VERSION": (1, ["scores/samples.py"], "5b6b34ed6f6a"),

@@ -162,6 +162,13 @@ class InspectorNetwork(nn.Module, ABC):
             DatasetError: a label is outside of the classes.
         """
 
+    def begin(self) -> None:
+        """Takes weights of files that the settings name, once before training; not where a trained inspector is read back.
+
+        Raises:
+            SettingsError: they cannot be read, or do not fit.
+        """
+
     def planes(self, masks: Tensor, labels: Tensor, marked: Tensor) -> Tensor | None:
         """Makes what each pixel is to become, once before training: (N, P, H, W), or None for an inspector that is taught by labels alone.
 

@@ -131,6 +131,7 @@ def inspect(
     config = read_config(part)
     shape = {"size_px": size_px, "channels": channels, "num_classes": num_classes}
     inspector = build(part.kind, config, **shape, device=device, seed=child_seed(seed, "weights"))
+    inspector.network.begin()
     if config.start_from is not None:
         start_from(inspector, Path(config.start_from).expanduser())
     scratch = f"{STAGE}-{key}.safetensors"

@@ -12,22 +12,30 @@ from trainables.inspectors.stage import STAGE, Inspected, inspect, inspector_key
 from trainables.inspectors.training import features, predict
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart
+from trainables.registry import OPEN
 from trainables.store import Store
 
+LARGE = ("resnet50", "efficientnet_v2_s", "inception_v3")
+"""Inspectors of twenty million parameters, which train for seconds even on four images."""
+KINDS = [kind.replace(OPEN, "test_resnet") for kind in INSPECTORS]
+SIZES_PX = {"inception_v3": 64}
+"""Where 16 px are too few."""
 
-def labelled(count: int, seed: int) -> LabelledImages:
+
+def labelled(count: int, seed: int, size_px: int = 16) -> LabelledImages:
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (count, 1, 16, 16), dtype=torch.uint8, generator=generator)
+    images = torch.randint(0, 256, (count, 1, size_px, size_px), dtype=torch.uint8, generator=generator)
     return LabelledImages(images=images, labels=torch.arange(count) % 3)
 
 
 def stage(store: Store, *, kind: str = "fcn", seed: int = 1, save_every_s: float = 120.0, **settings: object) -> Generator[Progress, None, Inspected]:
     own: dict[str, object] = {"width": 8} if kind == "fcn" else {}
+    size_px = SIZES_PX.get(kind, 16)
     return inspect(
         InspectorPart(kind=kind, settings={"epochs": 1, "min_steps": 6, "batch": 4, **own, **settings}),
-        real=labelled(9, 0),
-        synthetic=labelled(6, 1),
-        validation=labelled(12, 2),
+        real=labelled(9, 0, size_px),
+        synthetic=labelled(6, 1, size_px),
+        validation=labelled(12, 2, size_px),
         inputs=["split", "pool"],
         num_classes=3,
         seed=seed,
@@ -71,7 +79,7 @@ def test_costs_are_measured_by_whoever_trained(tmp_path: Path) -> None:
     assert {"seconds", "device", "peak_memory_gib"} <= set(made.entry.info)
 
 
-@pytest.mark.parametrize("kind", INSPECTORS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in LARGE else kind for kind in KINDS])
 def test_an_interrupted_training_ends_with_the_same_bits(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, whole = finish(stage(Store(tmp_path / "whole"), kind=kind, min_steps=4))
     monkeypatch.setattr(training, "REPORT_EVERY_S", 0.0)
