@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import yaml
 
@@ -26,6 +27,19 @@ COST_LABELS = {
     "acceptance_rate": "acceptance rate of the filter",
 }
 SPLIT_WORDS = {"val": "validation", "test": "test"}
+SCORE_WORDS = {
+    "macro_f1": "macro-F1",
+    "fid": "FID",
+    "iou": "IoU",
+    "iou_pooled": "IoU of all pixels",
+    "iou_classes": "IoU, mean over classes",
+    "ap": "AP",
+    "auc": "AUC",
+    "f": "F",
+    "fp": "false positives",
+    "fn": "false negatives",
+}
+"""Names of scores that people write otherwise than with their words."""
 EXTRACTOR_WORDS = {
     "inception": "standard Inception features",
     "inspector": "features of an inspector trained on the real training images",
@@ -154,20 +168,22 @@ def label(score: str) -> str:
     split, _, rest = score.partition("_")
     if split not in SPLIT_WORDS:
         return score.replace("_", " ")
-    base, _, cls = rest.partition(".")
-    floor = base.endswith("_floor")
-    base = base.removesuffix("_floor")
+    head, _, cls = rest.partition(".")
+    base, _, group = head.partition("@")
+    floor, oracle = base.endswith("_floor"), base.endswith("_oracle")
+    base = base.removesuffix("_floor").removesuffix("_oracle")
     kind, _, extractor = base.partition("_")
     if kind in ("kid", "frechet") and extractor:
         base = f"{'KID' if kind == 'kid' else 'Fréchet distance'} ({extractor} features)"
     else:
-        base = {"macro_f1": "macro-F1", "fid": "FID"}.get(base, base.replace("_", " "))
-    return f"{SPLIT_WORDS[split]} {base}{' floor' if floor else ''}{f', {cls}' if cls else ''}"
+        base = SCORE_WORDS.get(base, base.replace("_", " "))
+    told = [f"{SPLIT_WORDS[split]} {base}{' floor' if floor else ''}{' at its own best threshold' if oracle else ''}", unquote(group), cls]
+    return ", ".join(filter(None, told))
 
 
 def is_distance(score: str) -> bool:
     """Tells whether a score is a distance between image sets, which needs its floor beside it."""
-    return any(f"_{base}" in f"_{score}" for base in ("kid", "frechet", "fid"))
+    return any(f"_{base}" in f"_{score}" for base in ("kid", "frechet", "fid", "texture"))
 
 
 def show(value: float | None, score: str = "") -> str:

@@ -13,7 +13,7 @@ from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
 from trainables.inspectors import INSPECTORS
-from trainables.recipe import Amount, ConditioningPart, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
+from trainables.recipe import Amount, ConditioningPart, GeneratorPart, InspectorPart, MaskPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.registry import pick
 from trainables.scores.names import MMD, full_name, image_score_names
 from trainables.settings import from_plain
@@ -40,6 +40,7 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
     assert settled is not None, "a study is resolved before its first trial"
     real_only = "baseline" in params
     return Recipe(
+        task=study.task,
         data=study.data,
         fingerprint=settled.fingerprint,
         generator=None if real_only else generator_part(params),
@@ -76,7 +77,8 @@ def synthesis_part(params: Mapping[str, Any]) -> SynthesisPart:
     """Reads the synthesis part of a point."""
     kind = params["synthesis.amount"]
     given = {name: params[f"synthesis.{name}"] for name in ("truncation", "filter", "min_confidence") if f"synthesis.{name}" in params}
-    return SynthesisPart(amount=Amount(kind=kind, value=float(params.get(f"synthesis.{kind}", 0.0))), **given)
+    masks = MaskPart(**_below(params, "synthesis.mask_"))
+    return SynthesisPart(amount=Amount(kind=kind, value=float(params.get(f"synthesis.{kind}", 0.0))), masks=masks, **given)
 
 
 def inspector_part(params: Mapping[str, Any]) -> InspectorPart:

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import re
 import textwrap
 import types
 import typing
@@ -12,8 +13,10 @@ from typing import Any
 from search.study import Study
 from search.study_file import SECTIONS, base_space
 from spaces.domains import Categorical, Choice, Domain, Fixed, Float, Int, Text
+from spaces.inspectors import INSPECTOR_SPACES, OPEN, OPEN_LETTERS
 from trainables.datasets import DATASETS
 from trainables.scores.names import EXTRACTORS, score_names
+from trainables.tasks import TASKS
 
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
@@ -34,6 +37,7 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "study": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "description": explained["name"]},
             "seed": {"type": "integer", "minimum": 0, "description": explained["seed"]},
+            "task": {"enum": list(TASKS), "description": explained["task"], "default": "classify"},
             "space": {**_space_schema(), "description": explained["space"]},
             "objectives": _objectives(),
             **sections,
@@ -84,7 +88,7 @@ def _explanations(kind: type) -> dict[str, str]:
 
 
 def _objectives() -> dict[str, Any]:
-    scores = {name: way for extractor in EXTRACTORS for name, way in score_names(extractor).items()} | {
+    scores = {name: way for extractor in EXTRACTORS for task in TASKS for name, way in score_names(extractor, task=task).items()} | {
         "val_kid": "minimize",
         "val_frechet": "minimize",
     }
@@ -106,17 +110,28 @@ def _objectives() -> dict[str, Any]:
 def _space_schema() -> dict[str, Any]:
     """Describes what a study may narrow, nested; dotted names are taken too."""
     root: dict[str, Any] = {"type": ["object", "null"], "properties": {}, "additionalProperties": False}
-    for name, domain in base_space((20.0,)).names().items():
+    for name, domain in base_space((20.0,), [name for name in INSPECTOR_SPACES if name.endswith(OPEN)]).names().items():
         node = root
         *groups, last = name.split(".")
         for group in groups:
-            node = node["properties"].setdefault(group, {"type": "object", "properties": {}, "additionalProperties": False})
-        node["properties"][last] = _narrowing(domain)
-        root["properties"][name] = _narrowing(domain)
+            node = _below(node, group).setdefault(_pattern(group), {"type": "object", "properties": {}, "additionalProperties": False})
+        _below(node, last)[_pattern(last)] = _narrowing(domain)
+        _below(root, name)[_pattern(name)] = _narrowing(domain)
     # Marks are named in search.marks, whatever they are.
     marks = {"description": "The marks of search.marks that are left to choose from."}
     root["properties"]["generator"]["properties"]["kimg"] = root["properties"]["generator.kimg"] = marks
     return root
+
+
+def _below(node: dict[str, Any], name: str) -> dict[str, Any]:
+    """Gives the place for a name among what an object may hold."""
+    properties: dict[str, Any] = node.setdefault("patternProperties" if OPEN in name else "properties", {})
+    return properties
+
+
+def _pattern(name: str) -> str:
+    """Turns a name with an open end into a pattern; leaves others."""
+    return f"^{re.escape(name).replace(re.escape(OPEN), OPEN_LETTERS)}$" if OPEN in name else name
 
 
 def _narrowing(domain: Domain) -> dict[str, Any]:
@@ -129,8 +144,12 @@ def _narrowing(domain: Domain) -> dict[str, Any]:
         ranges = [{"type": "object", "properties": {"low": value, "high": value}, "additionalProperties": False}]
         if isinstance(bounds, Float) and bounds.also:
             value = {"anyOf": [value, {"enum": list(bounds.also)}]}
-    elif isinstance(bounds, Categorical | Choice):
-        value = {"enum": list(bounds.choices)}
+    elif isinstance(bounds, Categorical):
+        value = {"enum": [*bounds.choices, *bounds.also]}
+    elif isinstance(bounds, Choice):
+        open_ends = [{"type": "string", "pattern": _pattern(str(name))} for name in bounds.choices if OPEN in str(name)]
+        value = {"enum": [name for name in bounds.choices if OPEN not in str(name)]}
+        value = {"anyOf": [value, *open_ends]} if open_ends else value
     elif isinstance(bounds, Text):
         value = {"type": ["string", "null"]}
     else:

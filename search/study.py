@@ -15,8 +15,9 @@ from spaces.domains import Choice, nearest
 from spaces.space import Space
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
-from trainables.scores.names import EXTRACTORS, MMD, PER_CLASS, Direction, full_name, image_score_names, score_names
+from trainables.scores.names import EXTRACTORS, MMD, TASK_SCORES_PER_CLASS, Direction, full_name, image_score_names, score_names
 from trainables.settings import to_plain
+from trainables.tasks import TASKS, TaskName
 
 
 class StudyError(Exception):
@@ -146,6 +147,8 @@ class Study:
     """Name of the run's folder."""
     seed: int = 0
     """Every random number of the study descends from it."""
+    task: TaskName = "classify"
+    """What inspectors are to do."""
     data: DataSettings
     space: Space
     """What may vary, narrowed."""
@@ -179,7 +182,7 @@ class Study:
             StudyError: an objective is measured with another extractor than the resolved one.
         """
         objectives = tuple(replace(item, score=full_name(item.score, resolved.extractor)) for item in self.objectives)
-        problems = [text for item in objectives if (text := objective_problem(item.score, item.direction, (resolved.extractor,)))]
+        problems = [text for item in objectives if (text := objective_problem(item.score, item.direction, (resolved.extractor,), self.task))]
         if problems:
             raise StudyError("\n".join(f"objectives: {text}" for text in problems))
         return replace(self, objectives=objectives, resolved=resolved)
@@ -191,6 +194,7 @@ class Study:
         return {
             "study": self.name,
             "seed": self.seed,
+            "task": self.task,
             "data": to_plain(self.data),
             "space": self.space.to_plain(),
             "objectives": {item.score: item.direction for item in self.objectives},
@@ -211,27 +215,32 @@ def possible_extractors(scores: ScoreSettings) -> tuple[str, ...]:
     return EXTRACTORS if scores.extractor == "auto" else (scores.extractor,)
 
 
-def objective_problem(score: str, direction: str | None, extractors: Sequence[str]) -> str | None:
+def objective_problem(score: str, direction: str | None, extractors: Sequence[str], task: TaskName) -> str | None:
     """Says what is wrong with an objective; None where nothing is.
 
     Args:
         score: the name as given; a score of one class ends in `.<class>`, and the classes are not known here.
         direction: the direction as given, or None to take the score's own.
         extractors: what the study may measure with.
+        task: of the study.
     """
     base, dot, _ = score.partition(".")
     if base.startswith("test_"):
         return f"{score}: the test split is read once, at the study's end; the search may use {base.replace('test_', 'val_', 1)}{dot} only"
     known: dict[str, Direction] = {"val_kid": "minimize", "val_frechet": "minimize"}
     for extractor in extractors:
-        known |= score_names(extractor, classes=("*",))
+        known |= score_names(extractor, classes=("*",), task=task)
     known |= {name.removesuffix(".*"): way for name, way in known.items() if name.endswith(".*")} if dot else {}
-    if dot and base not in {f"val_{name}" for name in (*PER_CLASS, MMD, "kid", "frechet", *(n for e in extractors for n in image_score_names(e)))}:
+    of_images = [name for extractor in extractors for name in image_score_names(extractor)]
+    if dot and base not in {f"val_{name}" for name in (*TASK_SCORES_PER_CLASS[task], MMD, "kid", "frechet", *of_images)}:
         return f"{score}: {base} is not measured class by class"
     if base not in known:
         measured = [f"val_{name}" for extractor in EXTRACTORS for name in image_score_names(extractor)]
         if base in measured:
             return f"{score}: measured only where scores.extractor is {base.rpartition('_')[2] if base != 'val_fid' else 'inception'}"
+        for other in TASKS:
+            if base in score_names(extractors[0], classes=("*",), task=other):
+                return f"{score}: a score of task {other}, but this study's is {task}"
         return f"{score}: no such score; {nearest(base, [name for name in known if '*' not in name])}"
     if direction is not None and direction != known[base]:
         return f"{score}: {direction!r} is not its direction; expected {known[base]}"
@@ -241,7 +250,8 @@ def objective_problem(score: str, direction: str | None, extractors: Sequence[st
 def direction_of(score: str) -> Direction:
     """Gives the direction that is better for a score that `objective_problem` found nothing against."""
     base = score.partition(".")[0]
-    names = {"val_kid": "minimize", "val_frechet": "minimize"} | {n: w for e in EXTRACTORS for n, w in score_names(e).items()}
+    names: dict[str, Direction] = {"val_kid": "minimize", "val_frechet": "minimize"}
+    names |= {name: way for extractor in EXTRACTORS for task in TASKS for name, way in score_names(extractor, task=task).items()}
     return "minimize" if names.get(base) == "minimize" else "maximize"
 
 

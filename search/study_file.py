@@ -24,19 +24,34 @@ from search.study import (
 )
 from spaces.domains import SpaceError, nearest
 from spaces.generators import GENERATOR_SPACES
-from spaces.inspectors import INSPECTOR_SPACES
+from spaces.inspectors import inspector_spaces, open_names, task_of
 from spaces.space import Space, flatten
 from spaces.whole import whole_space
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.scores.names import full_name
 from trainables.settings import from_plain
+from trainables.tasks import TASKS, TaskName
 
 SECTIONS = {"data": DataSettings, "scores": ScoreSettings, "search": SearchSettings, "resources": Resources, "storage": Storage, "resolved": Resolved}
 """Sections that are plain settings."""
-NAMES = ("study", "seed", "data", "space", "objectives", "scores", "search", "resources", "storage", "resolved")
+NAMES = ("study", "seed", "task", "data", "space", "objectives", "scores", "search", "resources", "storage", "resolved")
 
 # Studies that do not say otherwise vary the fraction alone: the other kinds say the same in other words.
+OBJECTIVES: dict[TaskName, tuple[str, ...]] = {
+    "classify": ("val_macro_f1", "val_kid"),
+    "segment": ("val_iou", "val_kid"),
+    "detect": ("val_ap", "val_kid"),
+}
+"""What a study of each task improves unless it says otherwise."""
+
+KINDS: dict[TaskName, tuple[str, ...]] = {
+    "classify": ("resnet18", "mobilenet_v2", "fcn"),
+    "segment": ("deeplabv3plus", "pan"),
+    "detect": ("segdecnet",),
+}
+"""Inspectors of a study that names none: each has baselines of its own, so that all there are would leave little to search."""
+
 AMOUNT_KINDS = ("per_class", "multiple", "top_up_to", "fraction")
 
 
@@ -80,9 +95,11 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
             problems.append((key, f"no such section; {nearest(key, NAMES)}"))
     settings = {section: _section(section, kind, plain.get(section), problems) for section, kind in SECTIONS.items()}
     name_, seed = _name_and_seed(plain, problems)
+    task = _task(plain.get("task", "classify"), problems)
     scores, search = settings["scores"] or ScoreSettings(), settings["search"] or SearchSettings()
-    space = _space(plain.get("space"), search.marks, settings["data"], problems)
-    objectives = _objectives(plain.get("objectives"), scores, problems)
+    whole = base_space(search.marks, _open_names([plain.get("space"), list(search.tries)]), task=task)
+    space = _space(plain.get("space"), whole, task, settings["data"], problems)
+    objectives = _objectives(plain.get("objectives"), scores, task, problems)
     if settings["data"] is not None:
         problems += recipes.data_problems(settings["data"])
     if space is not None:
@@ -94,6 +111,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
         study = Study(
             name=name_,
             seed=seed,
+            task=task,
             data=settings["data"],
             space=space,
             objectives=objectives,
@@ -113,9 +131,19 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     raise StudyError("\n".join(f"{document.where(dotted)}: {dotted}: {text}" for dotted, text in dict.fromkeys(problems)))
 
 
-def base_space(marks: Sequence[float]) -> Space:
-    """Gives everything that can vary, which studies narrow."""
-    return whole_space(GENERATOR_SPACES, INSPECTOR_SPACES, marks)
+def base_space(marks: Sequence[float], named: Sequence[str] = (), *, task: TaskName | None = None) -> Space:
+    """Gives everything that can vary in a study of a task, or of any; the inspectors of open names are those that are named."""
+    inspectors = {name: tree for name, tree in inspector_spaces(named).items() if task in (None, task_of(name))}
+    return whole_space(GENERATOR_SPACES, inspectors, marks, masks=task in (None, "segment"))
+
+
+def _open_names(given: Any) -> list[str]:
+    """Finds the inspectors of open names, `timm:<name>`, that plain data names, in values and in dotted names, in their order."""
+    if isinstance(given, Mapping):
+        return list(dict.fromkeys(name for pair in given.items() for item in pair for name in _open_names(item)))
+    if isinstance(given, list | tuple):
+        return list(dict.fromkeys(name for item in given for name in _open_names(item)))
+    return open_names(given) if isinstance(given, str) else []
 
 
 def point_problems(space: Space, point: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -168,13 +196,21 @@ def _name_and_seed(plain: Mapping[str, Any], problems: list[tuple[str, str]]) ->
     return str(name), seed if isinstance(seed, int) else 0
 
 
-def _space(given: Any, marks: Sequence[float], data: DataSettings | None, problems: list[tuple[str, str]]) -> Space | None:
+def _task(given: Any, problems: list[tuple[str, str]]) -> TaskName:
+    for task in TASKS:
+        if task == given:
+            return task
+    problems.append(("task", f"{given!r} is no task; {nearest(str(given), list(TASKS))}"))
+    return "classify"
+
+
+def _space(given: Any, whole: Space, task: TaskName, data: DataSettings | None, problems: list[tuple[str, str]]) -> Space | None:
     """Narrows the whole space by the study's section and by what goes without saying."""
-    whole = base_space(marks)
     if given is not None and not isinstance(given, Mapping):
         problems.append(("space", f"expected settings with ranges, found {given!r}"))
         return None
     wanted = dict(flatten(given or {}, whole.names()))
+    wanted.setdefault("inspector.kind", [kind for kind in KINDS[task] if kind in whole.tree["inspector.kind"].grid(0)])
     if "synthesis.amount" not in wanted:
         named = [kind for kind in AMOUNT_KINDS if f"synthesis.{kind}" in wanted]
         wanted["synthesis.amount"] = named or ["fraction"]
@@ -189,12 +225,12 @@ def _space(given: Any, marks: Sequence[float], data: DataSettings | None, proble
     return space
 
 
-def _objectives(given: Any, scores: ScoreSettings, problems: list[tuple[str, str]]) -> tuple[Objective, ...]:
+def _objectives(given: Any, scores: ScoreSettings, task: TaskName, problems: list[tuple[str, str]]) -> tuple[Objective, ...]:
     """Reads `{score: direction}`, a list of scores, or a list of `{score, direction}`."""
     extractors = possible_extractors(scores)
     pairs: list[tuple[str, Any, Any]]
     if given is None:
-        pairs = [("", "val_macro_f1", None), ("", "val_kid", None)]
+        pairs = [("", score, None) for score in OBJECTIVES[task]]
     elif isinstance(given, Mapping):
         pairs = [(f".{score}", score, direction) for score, direction in given.items()]
     elif isinstance(given, list):
@@ -207,7 +243,7 @@ def _objectives(given: Any, scores: ScoreSettings, problems: list[tuple[str, str
     else:
         pairs = [("", given, None)]
     if not pairs:
-        problems.append(("objectives", "expected at least one score, for example val_macro_f1: maximize"))
+        problems.append(("objectives", f"expected at least one score, for example {OBJECTIVES[task][0]}: maximize"))
     found = []
     for place, score, direction in pairs:
         if not isinstance(score, str):
@@ -215,7 +251,7 @@ def _objectives(given: Any, scores: ScoreSettings, problems: list[tuple[str, str
         elif direction not in (None, "maximize", "minimize"):
             near = difflib.get_close_matches(str(direction), ["maximize", "minimize"], n=1)
             problems.append((f"objectives{place}", f"{direction!r} is not maximize or minimize" + (f"; did you mean {near[0]}?" if near else "")))
-        elif text := objective_problem(score, direction, extractors):
+        elif text := objective_problem(score, direction, extractors, task):
             problems.append((f"objectives{place}", text))
         else:
             full = full_name(score, extractors[0]) if len(extractors) == 1 else score

@@ -1,6 +1,6 @@
 """How many synthetic images stand beside the real ones, how they are drawn, and which are let through."""
 
-from spaces.domains import Choice, Float, Int
+from spaces.domains import Categorical, Choice, Float, Int
 from spaces.space import Tree
 
 SYNTHESIS: Tree = {
@@ -26,3 +26,12 @@ SYNTHESIS: Tree = {
     ),
 }
 """Settings of the synthesis stage. An amount's number is named like its kind: `synthesis.fraction`, `synthesis.per_class`, ..."""
+
+MASKS: Tree = {
+    "mask_threshold": Float(low=0.1, high=0.9, default=0.5, source="Saiz et al. state none"),
+    "mask_closing_px": Int(low=0, high=8, default=3, source="Saiz et al.: mathematical morphology, no number"),
+    "mask_fill_holes": Categorical(choices=(True, False), default=True, source="Saiz et al. remove holes"),
+    "mask_min_area_px": Int(low=0, high=256, default=16, source="ours"),
+    "mask_min_sureness": Float(low=0.0, high=0.95, default=0.0, source="Saiz et al. use every image"),
+}
+"""How masks are made for images of generators that make none; only where pixels are to be named."""

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 
 from spaces.domains import Categorical, Choice, Domain, Fixed
 from spaces.space import Space, Tree
-from spaces.synthesis import SYNTHESIS
+from spaces.synthesis import MASKS, SYNTHESIS
 
 
-def whole_space(generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], marks: Sequence[float]) -> Space:
+def whole_space(generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], marks: Sequence[float], *, masks: bool = False) -> Space:
     """Builds the space of a trial.
 
     Args:
         generators: settings of each family by its name.
         inspectors: settings of each inspector by its kind.
         marks: budgets a generator may be trained for, in kimg; the search starts at the lowest.
+        masks: whether synthetic images are to have masks, so that those of generators that make none have to be made.
     """
     ordered = tuple(sorted(marks))
     mark: Domain = Fixed(default=ordered[0], source="search.marks")
@@ -22,7 +23,7 @@ def whole_space(generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], 
     tree: dict[str, Domain] = {
         "generator.family": Choice(options=_options(generators), default=next(iter(generators)), first_is_default=True),
         "generator.kimg": mark,
-        **{f"synthesis.{name}": domain for name, domain in SYNTHESIS.items()},
+        **{f"synthesis.{name}": domain for name, domain in {**SYNTHESIS, **(MASKS if masks else {})}.items()},
         "inspector.kind": Choice(options=_options(inspectors), default=next(iter(inspectors)), first_is_default=True),
     }
     return Space(tree)

@@ -94,7 +94,9 @@ class MaskPart:
 
     def __post_init__(self) -> None:
         problems = [f"{name}: {getattr(self, name)} is negative" for name in ("closing_px", "min_area_px") if getattr(self, name) < 0]
-        problems += [f"{name}: {getattr(self, name)} is not between 0 and 1" for name in ("threshold", "min_sureness") if not 0 <= getattr(self, name) < 1]
+        for name in ("threshold", "min_sureness"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                problems.append(f"{name}: {getattr(self, name)} is not between 0 and 1")
         if problems:
             raise SettingsError("\n".join(problems))
 

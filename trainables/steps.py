@@ -22,11 +22,12 @@ from trainables.inspectors.head import predict_features
 from trainables.inspectors.stage import Inspected, inspect, load_inspector
 from trainables.inspectors.training import predict
 from trainables.progress import Progress, StageUse
-from trainables.recipe import InspectorPart, Unit
+from trainables.pseudo_masks import masks_key, stored_masks
+from trainables.recipe import InspectorPart, MaskPart, Unit
 from trainables.scores.extractors import Extractor, make_extractor, stored_features
 from trainables.seeds import child_seed
 from trainables.store import Store
-from trainables.synthesis import Block, Chosen, Sampler, Source, choose
+from trainables.synthesis import BLOCK, Block, Chosen, Marked, Sampler, Source, choose
 
 
 def train_inspector(
@@ -234,10 +235,11 @@ def draw_pool(
             return predict_features(trained, items) if family.makes == "features" else predict(trained, items)["logits"]
 
         judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=ask)
+    marks = recipe.task == "segment" and family.makes == "images"
     seed = child_seed(recipe.seed, "pool", unit.generator)
     chosen: dict[str, Chosen] = {}
     for label, cls in bench.defects.items():
-        accept = sort = None
+        accept = sort = mark = None
         filter_key = ""
         if judged is not None and reference is not None:
             sort = _taken_for(judged, label, 0.0, bench.store) if sorts else None
@@ -245,6 +247,10 @@ def draw_pool(
             least = part.min_confidence if accept else 0.0
             # Shared blocks are the same for every class, so that what is taken of them has to be named.
             filter_key = f"{reference.key}:{least}" + (f":{cls}" if sorts else "")
+        if marks:
+            assert reference is not None
+            mark = _marked_by(bench, position, reference, label, part.masks, result)
+            filter_key += f":{masks_key(reference.key, part.masks, label=label, count=BLOCK, inputs=[])}:{part.masks.min_sureness}"
         chosen[cls] = yield from choose(
             sources[cls],
             cls,
@@ -252,6 +258,7 @@ def draw_pool(
             part,
             accept,
             sort=sort,
+            mark=mark,
             filter_key=filter_key,
             seed=seed,
             unit=position,
@@ -262,6 +269,23 @@ def draw_pool(
     result.synthetic_counts = {cls: len(images.training) for cls, images in chosen.items()}
     result.values["acceptance_rate"] = statistics.fmean(images.acceptance for images in chosen.values())
     return chosen
+
+
+def _marked_by(bench: Bench, position: int, segmenter: Inspected, label: int, part: MaskPart, result: UnitResult) -> Callable[[Block], Marked]:
+    """Has a block's masks made by the reference segmenter, and notes the stage."""
+    noted: set[str] = set()
+
+    def mark(block: Block) -> Marked:
+        made = stored_masks(block.images, label, part, segmenter=segmenter.entry, inputs=[block.key], device=bench.device, store=bench.store)
+        if made.key not in noted:
+            noted.add(made.key)
+            use = StageUse(
+                unit=position, stage="masks", cls=block.use.cls, key=made.key, reused=made.reused, seconds=made.seconds, device=bench.device
+            )
+            result.uses.append(use)
+        return Marked(masks=made.masks, usable=made.usable(part))
+
+    return mark
 
 
 def _taken_for(judged: Extractor, label: int, least: float, store: Store) -> Callable[[Block], torch.Tensor]:

@@ -58,7 +58,8 @@ def _reference(
     several = len(bench.defects) > 1
     learns = several and told_by(recipe.generator).kind in ("learned", "blend")
     sorts = several and resolve(recipe.generator)[1].class_mode == "pooled"
-    if not (recipe.scores.extractor == "inspector" or recipe.synthesis.filter == "confidence" or learns or sorts):
+    marks = recipe.task == "segment" and resolve(recipe.generator)[0].makes == "images"
+    if not (recipe.scores.extractor == "inspector" or recipe.synthesis.filter == "confidence" or learns or sorts or marks):
         return None
     part = recipe.scores.inspector or recipe.inspector
     seed = child_seed(recipe.seed, "inspector", 0)

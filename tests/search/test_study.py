@@ -115,7 +115,7 @@ search:
         f"s.yaml:9: space.generator.family: 'wgan' is not one of {', '.join(GENERATOR_SPACES)}; did you mean ",
         "s.yaml:11: space.generator.dcgan.g_lr: 1e-09 is outside of 5e-05 to 0.001",
         "s.yaml:12: space.generator.dcgan.width: 'wide' is not one of",
-        "s.yaml:13: space.inspector.kind: 'resnet' is not one of resnet18, mobilenet_v2, fcn; did you mean resnet18?",
+        "s.yaml:13: space.inspector.kind: 'resnet' is not one of resnet18, resnet50, mobilenet_v2,",
         "s.yaml:15: objectives.val_acuracy: val_acuracy: no such score; did you mean val_accuracy?",
         "s.yaml:16: objectives.test_accuracy: test_accuracy: the test split is read once",
         "s.yaml:17: objectives.val_macro_f1: val_macro_f1: 'minimize' is not its direction; expected maximize",
@@ -342,7 +342,7 @@ def test_the_schema_knows_what_the_reader_knows() -> None:
     schema = json_schema()
     json.dumps(schema)
     properties = schema["properties"]
-    assert set(properties) == {"study", "seed", "data", "space", "objectives", "scores", "search", "resources", "storage", "resolved"}
+    assert set(properties) == {"study", "seed", "task", "data", "space", "objectives", "scores", "search", "resources", "storage", "resolved"}
     assert properties["data"]["properties"]["protocol"]["enum"] == ["strict", "paper"]
     assert properties["search"]["properties"]["try"]["type"] == "array"
     assert "held out for validation" in properties["data"]["properties"]["val_fraction"]["description"]

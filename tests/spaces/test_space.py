@@ -69,7 +69,7 @@ def test_given_settings_that_do_not_fit_are_named_all_at_once() -> None:
     assert dict(caught.value.problems) == {
         "generator.dcgan.g_lr": "1 is outside of 5e-05 to 0.001",
         "generator.dcgan.g_rl": "no such setting; did you mean generator.dcgan.g_lr?",
-        "inspector.kind": "'resnet' is not one of resnet18, mobilenet_v2, fcn; did you mean resnet18?",
+        "inspector.kind": f"'resnet' is not one of {', '.join(INSPECTOR_SPACES)}; did you mean resnet50?",
     }
     with pytest.raises(SpaceError, match=r"generator.lm_gan.latent_dim: does not apply beside the other settings"):
         SPACE.defaults({"generator.family": "dcgan", "generator.lm_gan.latent_dim": 5})
