@@ -20,14 +20,15 @@ TRANSLATION = ["generators/bases/image_to_image.py", "generators/networks/transl
 """What the image-to-image families share."""
 RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/residual", "bases/image_to_image")]
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
+PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures", "groups", "keypoints", "matching", "alignment")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "d6aee3da7a51"),
     "datasets.surfaces.textures:VERSION": (1, [f"datasets/surfaces/{name}.py" for name in ("textures", "grounds", "flaws", "drawing")], "e1ac7a78ca7e"),
     "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "50e426f9c761"),
     "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "04db839cc735"),
-    "datasets.packs:VERSION": (2, ["datasets/packs.py", "datasets/survey.py", "datasets/pictures.py", "datasets/groups.py"], "6a1bb842230e"),
+    "datasets.packs:VERSION": (3, PACKS, "35176ea6e6f8"),
     "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
-    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c7f0a507b73a"),
+    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c4d4840f0e52"),
     "generators.training.loop:LOOP_VERSION": (2, SHARED, "1fdd48947a87"),
     "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "e6d94bf133ca"),
     "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "c3bc8fb416fc"),

@@ -1,6 +1,5 @@
 """Defect-free images for families that turn a clean surface into a defective one: the data set's own, a folder's, or mined from training pictures."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,10 +9,10 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 from scipy.ndimage import gaussian_filter
 
-from trainables.datasets.groups import THUMBNAIL_PX, near_copies
+from trainables.datasets.groups import look, near_copies
 from trainables.datasets.listing import Listing, Picture, Sample, existing_folder, load_listing
 from trainables.datasets.packs import Pack, content_hash
-from trainables.datasets.pictures import fit, is_image, pixel_hash, read_picture, thumbnail
+from trainables.datasets.pictures import fit, is_image, pixel_hash, read_picture
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.splits import Split
 from trainables.datasets.squares import defect_map, free_squares, window_sums
@@ -90,8 +89,8 @@ def _folder(pack: Pack, split: Split, settings: DataSettings, outside: list[Path
     if not pictures:
         return np.empty((0, *pack.images.shape[1:]), np.uint8), np.empty(0, np.int64), 0
     held_out = np.setdiff1d(np.arange(len(pack.labels)), training_side(pack, split))
-    packed = _thumbnails(np.ascontiguousarray(image.transpose(1, 2, 0)).squeeze() for image in pack.images[held_out])
-    leaks = {i for i, _ in near_copies(_thumbnails(pictures), packed)}
+    packed = [look(np.ascontiguousarray(image.transpose(1, 2, 0)).squeeze()) for image in pack.images[held_out]]
+    leaks = {i for i, _ in near_copies([look(picture) for picture in pictures], packed)}
     kept = [i for i in range(len(pictures)) if i not in leaks]
     images = [fit(pictures[i], settings.size_px, settings.channels) for i in kept]
     numbers = int(pack.groups.max()) + 1 + np.array(kept, dtype=np.int64)
@@ -113,11 +112,6 @@ def _read_all(files: list[Path]) -> list[npt.NDArray[np.uint8]]:
     if failures:
         raise DatasetError("\n".join(["data.backgrounds_path: cannot be used as it is:", *failures, "  Mend these images, or take them away."]))
     return pictures
-
-
-def _thumbnails(pictures: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-    made = [thumbnail(picture, THUMBNAIL_PX) for picture in pictures]
-    return np.stack(made) if made else np.empty((0, THUMBNAIL_PX, THUMBNAIL_PX), np.float32)
 
 
 def training_side(pack: Pack, split: Split) -> npt.NDArray[np.int64]:

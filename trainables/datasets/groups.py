@@ -1,9 +1,20 @@
-"""Near-copies of pictures: which samples show the same surface, turned or mirrored or re-encoded. Used when packing and checking."""
+"""Near-copies of pictures: which samples show the same surface, turned, mirrored, cropped, shifted, relit or re-encoded. Used by packs and checks.
 
-from collections.abc import Iterator, Sequence
+Whole copies are found by their thumbnails, in all eight orientations; copies of parts, and what thumbnails miss, by keypoints that agree on how one
+picture lies on the other (`matching`), each of which is then verified pixel by pixel (`alignment`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+
+from trainables.datasets.alignment import Agreement, Subject, agreement, overlap, prepare
+from trainables.datasets.keypoints import Floats, View, find_keypoints, view_of
+from trainables.datasets.matching import propose
+from trainables.datasets.pictures import thumbnail
 
 THUMBNAIL_PX = 32
 """Side of the thumbnails that are compared."""
@@ -17,19 +28,52 @@ SAME_REST = 0.97
 ENOUGH = 8
 """With fewer pictures than this, what they have in common may be the copy itself, and is left in."""
 
+INSIDE = 0.95
+"""Share of the smaller picture that must lie on the other one. The NEU sets hold pictures cut from one strip that overlap by less, from 0.945 down
+to slivers; their publishers, and the ground truth beside them, count these as different ones."""
+
+COVERED = 0.25
+"""Share of the larger picture that the smaller one must cover; a crop of 60 % of its sides covers 0.36."""
+
+STRETCH = 1.03
+"""Ratio of the scales down and across up to which both count as one: streaks of different pictures agree once they are stretched."""
+
+MANY = 8
+"""Matching keypoints from which a copy may have been changed a lot (relit beyond white, stored as a poor JPEG); with fewer it must agree closely."""
+
+CHANGED, CLOSE = (0.85, 0.6, 0.6), (0.95, 0.95, 0.8)
+"""Least correlation as a whole, least median over parts, and least ratio of the weakest tenth of the parts to that median: in a mosaic of two
+pictures (NEU_Seg has some) most parts agree perfectly and the others not at all."""
+
+FAILURES = 24
+"""Proposals of a picture that may prove wrong before no more are tried: where all show one part from one view, there is one for each pair."""
+
 _BLOCK = 1024
 
 
-def find_groups(
-    thumbnails: npt.NDArray[np.float32], hashes: Sequence[str], hints: Sequence[str | None], *, search: bool = True
-) -> npt.NDArray[np.int64]:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A picture as it is compared with others."""
+
+    thumbnail: Floats
+    """(THUMBNAIL_PX, THUMBNAIL_PX) grey, squeezed into a square."""
+    view: View
+    """(H, W) grey, of some 96 x 96 pixels, aspect ratio kept."""
+
+
+def look(pixels: npt.NDArray[np.uint8]) -> Look:
+    """Keeps of a picture, (H, W) grey or (H, W, 3) colour, what finding its copies needs."""
+    return Look(thumbnail(pixels, THUMBNAIL_PX), view_of(pixels))
+
+
+def find_groups(looks: Sequence[Look], hashes: Sequence[str], hints: Sequence[str | None], *, search: bool = True) -> npt.NDArray[np.int64]:
     """Unites samples that show one picture.
 
     Args:
-        thumbnails: (N, side, side) grey.
+        looks: N samples.
         hashes: hash of each sample's pixels; equal ones are exact duplicates.
-        hints: what a loader knows of each sample's origin; equal ones belong together, None says nothing.
-        search: whether to look for near-copies in eight orientations too.
+        hints: what is known of each sample's origin; equal ones belong together, None says nothing.
+        search: whether to look for near-copies too.
 
     Returns:
         (N,) group of each sample, numbered from 0 in the order of first appearance.
@@ -52,13 +96,23 @@ def find_groups(
         if hint is not None:
             unite(i, first.setdefault(("hint", hint), i))
     if search:
-        for one, other in near_copies(thumbnails, thumbnails):
+        for one, other in whole_copies(_thumbnails(looks), _thumbnails(looks)):
+            unite(one, other)
+        for one, other in partial_copies(looks, skip=lambda one, other: root(one) == root(other)):
             unite(one, other)
     numbers: dict[int, int] = {}
     return np.array([numbers.setdefault(root(i), len(numbers)) for i in range(len(hashes))], dtype=np.int64)
 
 
-def near_copies(ones: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> Iterator[tuple[int, int]]:
+def near_copies(ones: Sequence[Look], others: Sequence[Look]) -> set[tuple[int, int]]:
+    """Finds pairs (i, j) where picture i of `ones` shows what picture j of `others` does, or one shows a part of the other."""
+    found = set(whole_copies(_thumbnails(ones), _thumbnails(others)))
+    count = len(ones)
+    both = partial_copies([*ones, *others], skip=lambda i, j: (i < count) == (j < count) or (i, j - count) in found)
+    return found | {(i, j - count) for i, j in both}
+
+
+def whole_copies(ones: Floats, others: Floats) -> Iterator[tuple[int, int]]:
     """Finds pairs (i, j) where thumbnail i of `ones` is thumbnail j of `others`, in any of the eight orientations of a square.
 
     Pictures of one part from one fixed view resemble each other far beyond `SAME` without being copies, so what all pictures have in
@@ -82,7 +136,61 @@ def near_copies(ones: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) 
                     yield from ((int(i), int(j)) for i, j in kept)
 
 
-def _unit(flat: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def partial_copies(looks: Sequence[Look], *, skip: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
+    """Finds pairs (i, j), i < j, where one picture is the other or a crop of it: in any orientation, relit, shifted, stored anew.
+
+    Args:
+        looks: of all pictures.
+        skip: pairs that need not be looked at; asked again before each one is verified.
+    """
+    views = [look.view for look in looks]
+    middles = np.array([[(length - 1) / 2 for length in view.shape] for view in views], dtype=np.float32).reshape(-1, 2)
+    common = _common(views)
+    subject: Callable[[int], Subject] = lru_cache(maxsize=4096)(lambda i: prepare(views[i], common.get(views[i].shape)))
+    failures = [0] * len(looks)
+    for proposal in propose([find_keypoints(view) for view in views], middles):
+        i, j = proposal.one, proposal.other
+        inside, covered = overlap(views[i].shape, views[j].shape, proposal.turn, np.full(2, proposal.scale), np.array(proposal.middle))
+        # Votes say only roughly how pictures lie; what is far from a copy is not worth a closer look.
+        if max(inside, covered) < INSIDE - 0.1 or min(inside, covered) < COVERED or max(failures[i], failures[j]) >= FAILURES or skip(i, j):
+            continue
+        found = agreement(subject(i), subject(j), proposal)
+        if found is not None and is_copy(found, proposal.votes):
+            yield i, j
+        else:
+            failures[i] += 1
+            failures[j] += 1
+
+
+def is_copy(found: Agreement, votes: int) -> bool:
+    """Tells a copy of a picture, or of a large part of it, from pictures that resemble or merely overlap each other."""
+    if max(found.inside, found.covered) < INSIDE or min(found.inside, found.covered) < COVERED or found.stretch > STRETCH or not len(found.parts):
+        return False
+    whole, typical, ratio = CHANGED if votes >= MANY else CLOSE
+    tenth, median = np.quantile(found.parts, [0.1, 0.5])
+    return bool(found.correlation >= whole and median >= typical and tenth >= ratio * median)
+
+
+def _common(views: Sequence[View]) -> dict[tuple[int, ...], Floats]:
+    """Gives what views of one shape have in common, for each shape that enough of them have."""
+    kinds: dict[tuple[int, ...], list[View]] = {}
+    for view in views:
+        kinds.setdefault(view.shape, []).append(view)
+    common = {}
+    for shape, own in kinds.items():
+        if len(own) >= ENOUGH:
+            total = np.zeros((1, int(np.prod(shape))), dtype=np.float32)
+            for view in own:
+                total += _unit(view.reshape(1, -1).astype(np.float32))
+            common[shape] = total.reshape(shape) / np.float32(len(own))
+    return common
+
+
+def _thumbnails(looks: Sequence[Look]) -> Floats:
+    return np.stack([look.thumbnail for look in looks]) if looks else np.empty((0, THUMBNAIL_PX, THUMBNAIL_PX), np.float32)
+
+
+def _unit(flat: Floats) -> Floats:
     """Scales rows to unit vectors without mean; a picture without any contrast becomes zero and resembles nothing."""
     flat = flat.astype(np.float32) - flat.mean(axis=1, keepdims=True, dtype=np.float32)
     norm = np.linalg.norm(flat, axis=1, keepdims=True)

@@ -18,7 +18,7 @@ from trainables.datasets.survey import Survey, survey
 from trainables.errors import DatasetError
 from trainables.store import Entry, Store, stage_key
 
-VERSION = 2
+VERSION = 3
 FILE = "pack.arrow"
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.groups import THUMBNAIL_PX, find_groups
+from trainables.datasets.groups import find_groups, look
 from trainables.datasets.listing import EXAMPLES, Listing, Problem, Sample
-from trainables.datasets.pictures import Mask, fit, fit_mask, is_coloured, pixel_hash, thumbnail, values_of
+from trainables.datasets.pictures import Mask, fit, fit_mask, is_coloured, pixel_hash, values_of
 from trainables.errors import DatasetError
 
 
@@ -44,7 +44,7 @@ def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
     samples: list[Sample] = []
     shares: list[npt.NDArray[np.float64]] = []
     failures: list[str] = []
-    images, masks, thumbnails, hashes, sizes, coloured = [], [], [], [], [], []
+    images, masks, looks, hashes, sizes, coloured = [], [], [], [], [], []
     for sample in listing.samples:
         try:
             picture = listing.read(sample)
@@ -56,12 +56,11 @@ def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
         shares.append(_shares(picture.mask, marks, classes=len(listing.classes)))
         images.append(fit(picture.pixels, size_px, channels))
         masks.append(np.zeros((size_px, size_px), np.uint8) if marks is None else fit_mask(marks, size_px))
-        thumbnails.append(thumbnail(picture.pixels, THUMBNAIL_PX))
+        looks.append(look(picture.pixels))
         hashes.append(pixel_hash(picture.pixels))
         sizes.append(picture.pixels.shape[:2])
         coloured.append(is_coloured(picture.pixels))
     measured = np.stack(shares) if shares else np.empty((0, 1 + len(listing.classes)), np.float64)
-    thumbs = np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL_PX, THUMBNAIL_PX), np.float32)
     return Survey(
         listing=listing,
         samples=samples,
@@ -73,7 +72,7 @@ def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
         mask_share=measured[:, 0],
         class_share=measured[:, 1:],
         hashes=hashes,
-        groups=find_groups(thumbs, hashes, [sample.group for sample in samples], search=not listing.independent),
+        groups=find_groups(looks, hashes, [sample.group for sample in samples], search=not listing.independent),
         problems=_unreadable(failures),
     )
 

@@ -1,6 +1,5 @@
 """Loaders: the real layouts, and small copies of them made here."""
 
-import csv
 from collections import Counter
 from pathlib import Path
 
@@ -8,9 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.datasets.groups import find_groups
 from trainables.datasets.listing import detect_layout, load_listing
-from trainables.datasets.pictures import read_picture, thumbnail
 from trainables.datasets.procedural import draw
 from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError, SettingsError
@@ -137,19 +134,3 @@ def test_real_layouts(folder: str, layout: str, counts: dict[str, int]) -> None:
     assert all(problem.severity != "error" for problem in listing.problems)
     if boxes:
         assert sum(bool(sample.boxes) for sample in listing.samples) == 559
-
-
-@pytest.mark.data
-@real
-def test_near_copies_of_the_neu_sets_are_found() -> None:
-    with (SHARED / "NEU_Seg-groups.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    with (SHARED / "NEU-same-picture.csv").open() as stream:
-        alias = {row["group_b"]: row["group_a"] for row in csv.DictReader(stream)}
-    files = [SHARED / "NEU_Seg" / "images" / row["split"] / f"{row['stem']}.jpg" for row in rows]
-    thumbnails = np.stack([thumbnail(read_picture(file), 32) for file in files])
-    found = find_groups(thumbnails, [str(i) for i in range(len(rows))], [None] * len(rows))
-    truth = np.unique([alias.get(row["group"], row["group"]) for row in rows], return_inverse=True)[1]
-    true_pairs, found_pairs = truth[:, None] == truth, found[:, None] == found
-    assert (true_pairs & found_pairs).sum() >= 0.998 * true_pairs.sum()
-    assert not (found_pairs & ~true_pairs).any()
