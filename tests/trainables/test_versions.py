@@ -78,6 +78,14 @@ STAGES = {
     ),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),
+    "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "480bffe2f44c"),
+    "zero_shot.sources:VERSION": (1, ["zero_shot/sources.py", "conditioning/unseen.py"], "67308b5e83f0"),
+    "zero_shot.classifier:VERSION": (
+        1,
+        ["zero_shot/classifier.py", "zero_shot/router.py", "conditioning/unseen.py", "scores/zero_shot.py"],
+        "2c5a48c9f688",
+    ),
+    "zero_shot.answers:VERSION": (1, ["zero_shot/answers.py", "zero_shot/router.py", "conditioning/unseen.py"], "e81b21c8bb35"),
     "scores.samples:VERSION": (1, ["scores/samples.py"], "5b6b34ed6f6a"),
 }
 """Where below `trainables` a VERSION stands -> the version, the files that decide the numbers, and their hash.

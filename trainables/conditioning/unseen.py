@@ -4,12 +4,11 @@ The two-stage paper (vaegan2023) learns a vector for each seen class and does no
 Three readings: its real embedding; the real one mapped to where the seen classes' learned ones lie; or none, and a threshold on the dissimilarity.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-UnseenCe = Literal["real", "ridge_mapped", "dissimilarity_threshold"]
+from trainables.zero_shot.settings import UnseenCe
+
 RIDGE = 1.0
 """Penalty of the map: with eight seen classes and 29 attributes, a map without one is not determined."""
 KEPT_SHARE = 0.95
