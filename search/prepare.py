@@ -30,7 +30,9 @@ from trainables.conditioning.attributes import attribute_file, content, study_at
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.generators import GENERATORS
 from trainables.registry import pick
+from trainables.registry import resolve as resolve_name
 from trainables.store import Store
+from trainables.tasks import TASKS
 
 SHEET_TILES, SHEET_COLUMNS = 24, 8
 PACKAGES = ("tundish", "torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "pyarrow")
@@ -100,8 +102,11 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
         _note_growth(study, ledger)
         ledger.keep(lambda: _write(study))
         return study
-    counts = split(pack, study.data).counts
+    parts = split(pack, study.data)
+    counts = parts.counts
     validate(study, counts)
+    if found := resolve_name(TASKS[study.task])(pack).problems({"training": parts.train, "validation": parts.val, "test": parts.test}):
+        raise StudyError("\n".join(found))
     extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)
     wanted = study.resources.precision
     resolved = study.resolve(

@@ -157,12 +157,27 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
             if name == "generator.kimg" and (name, part.family) in said:
                 found.pop()
             said.add((name, part.family))
-        kind = params["inspector.kind"]
-        try:
-            from_plain(pick(INSPECTORS, kind, "inspector").Config, inspector_part(params).settings)
-        except SettingsError as error:
-            found.append((place, f"inspector.{kind}: {error}"))
-    return list(dict.fromkeys(found))
+        found += [(place, text) for text in inspector_problems(inspector_part(params), study)]
+    return list(dict.fromkeys(found + task_problems(study)))
+
+
+def inspector_problems(part: InspectorPart, study: Study) -> list[str]:
+    """Says why an inspector cannot be built with its settings for a study's images."""
+    try:
+        kind = pick(INSPECTORS, part.kind, "inspector")
+        config = from_plain(kind.Config, part.settings)
+    except SettingsError as error:
+        return [f"inspector.{part.kind}: {error}"]
+    return [f"inspector.{part.kind}: {text}" for text in kind.problems(config, size_px=study.data.size_px, channels=study.data.channels)]
+
+
+def task_problems(study: Study) -> list[tuple[str, str]]:
+    """Says which families can do nothing for a study's task: (dotted name, text)."""
+    if study.task == "classify":
+        return []
+    of_features = [family for family in study.families if family in GENERATORS and pick(GENERATORS, family, "generator family").makes == "features"]
+    text = f"{', '.join(of_features)} makes features of a classifier, not images; leave it out, or set task: classify (it is {study.task})"
+    return [("space.generator.family", text)] if of_features else []
 
 
 def _placed(place: str, name: str, text: str) -> tuple[str, str]:
