@@ -70,11 +70,12 @@ STAGES = {
         "fa2a7997e826",
     ),
     "inspectors.head:VERSION": (1, ["inspectors/head.py"], "3ef502b08122"),
+    "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "b53f2e06f8a5"),
     "inspectors.classifiers:Classifier.VERSION": (
         1,
         [f"inspectors/{name}.py" for name in ("classifiers", "stock", "torchvision_networks", "timm_networks", "seeded", "local_weights")]
         + [f"inspectors/{name}.py" for name in ("fcn", "sdg_cnns", "cnn_sca")],
-        "b5d6046ddf50",
+        "0db9da90e3bd",
     ),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),

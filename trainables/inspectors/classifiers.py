@@ -17,6 +17,8 @@ from trainables.inspectors.local_weights import start_problem
 class Classifier(InspectorNetwork):
     """What all inspectors that name the class of an image have in common: a trunk, and one linear layer at its end."""
 
+    VERSION = 1
+    """Of all classifiers."""
     task = "classify"
 
     trunk: nn.Module

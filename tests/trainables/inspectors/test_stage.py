@@ -4,7 +4,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from trainables.inspectors import INSPECTORS, training
 from trainables.inspectors.base import LabelledImages
@@ -118,3 +120,24 @@ def test_the_test_split_is_read_as_a_stage_of_its_own(tmp_path: Path) -> None:
     assert (first.reused, again.reused) == (False, True)
     assert torch.equal(read_predictions(first.entry)["logits"], predict(load_inspector(made.entry, "cpu"), test.images)["logits"])
     assert torch.equal(read_predictions(made.entry)["labels"], labelled(12, 2).labels), "the inspector's own entry keeps to validation"
+
+
+def test_weights_of_a_file_begin_a_training_and_are_named_by_their_content(tmp_path: Path) -> None:
+    def begun(file: Path, **settings: object) -> Inspected:
+        # With next to no learning rate the trained weights are still the first ones.
+        return finish(stage(store, kind="timm:test_resnet", lr=1e-6, weight_decay=0.0, min_steps=1, weights=str(file), **settings))[1]
+
+    store, kind = Store(tmp_path / "store"), "timm:test_resnet"
+    file, copy = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    given = {f"{name}": torch.full_like(value, 0.5) for name, value in timm.create_model("test_resnet").state_dict().items()}
+    save_file(given, file)
+    made = begun(file)
+    own = load_inspector(made.entry, "cpu").network.state_dict()
+    learned = [name for name, value in given.items() if value.ndim == 4]
+    assert learned and all(torch.allclose(own[f"trunk.network.{name}"], given[name], atol=1e-4) for name in learned)
+    copy.write_bytes(file.read_bytes())
+    file.unlink()
+    assert begun(copy).reused, "a file that moved is the same file; a trained inspector needs it no more"
+    save_file({name: value * 2 for name, value in given.items()}, copy)
+    assert not begun(copy).reused
+    assert finish(stage(store, kind=kind, lr=1e-6, weight_decay=0.0, min_steps=1))[1].key != made.key
