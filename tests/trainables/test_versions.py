@@ -23,7 +23,7 @@ FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", 
 PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures", "groups", "keypoints", "matching", "alignment")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "d6aee3da7a51"),
-    "datasets.surfaces.textures:VERSION": (1, [f"datasets/surfaces/{name}.py" for name in ("textures", "grounds", "flaws", "drawing")], "e1ac7a78ca7e"),
+    "datasets.surfaces.textures:VERSION": (2, [f"datasets/surfaces/{name}.py" for name in ("textures", "grounds", "flaws", "drawing")], "f2670a282ac3"),
     "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "50e426f9c761"),
     "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "04db839cc735"),
     "datasets.packs:VERSION": (3, PACKS, "35176ea6e6f8"),

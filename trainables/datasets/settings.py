@@ -63,7 +63,7 @@ class TextureSettings:
     """Which of the ten; an empty list takes all."""
     good: int = 60
     """Good images of each texture."""
-    defective: int = 30
+    defective: int = 60
     """Defective images of each texture."""
     seed: int = 0
     """Seed of the textures; it is not the study's, so that studies share them."""

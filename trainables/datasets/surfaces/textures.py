@@ -17,7 +17,7 @@ from trainables.datasets.surfaces.grounds import GROUNDS
 from trainables.errors import DatasetError
 from trainables.seeds import child_seed
 
-VERSION = 1
+VERSION = 2
 """Of the drawing; a change gives other images, so it is part of the fingerprint."""
 
 TEXTURES = tuple(GROUNDS)
