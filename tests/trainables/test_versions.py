@@ -23,7 +23,11 @@ FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", 
 PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures", "groups", "keypoints", "matching", "alignment")]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "d6aee3da7a51"),
-    "datasets.surfaces.textures:VERSION": (2, [f"datasets/surfaces/{name}.py" for name in ("textures", "grounds", "flaws", "drawing")], "f2670a282ac3"),
+    "datasets.surfaces.textures:VERSION": (
+        2,
+        [f"datasets/surfaces/{name}.py" for name in ("textures", "grounds", "flaws", "drawing")],
+        "f2670a282ac3",
+    ),
     "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "50e426f9c761"),
     "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "04db839cc735"),
     "datasets.packs:VERSION": (3, PACKS, "35176ea6e6f8"),
@@ -63,12 +67,14 @@ STAGES = {
     ),
     "generators.smote:Smote.VERSION": (1, ["generators/smote.py", "generators/bases/features.py"], "9c6a2f1009b6"),
     "generators.adasyn:Adasyn.VERSION": (1, ["generators/adasyn.py", "generators/smote.py", "generators/bases/features.py"], "01534c553f38"),
-    "synthesis:VERSION": (2, ["synthesis.py"], "6b691e17d719"),
+    "synthesis:VERSION": (2, ["synthesis.py"], "1b990635d26c"),
     "inspectors.stage:VERSION": (
         1,
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "base")), "datasets/augmentation.py"],
         "fa2a7997e826",
     ),
+    "pseudo_masks:VERSION": (1, ["pseudo_masks.py"], "792b84182ce6"),
+    "inspectors.segmenters:Segmenter.VERSION": (1, ["inspectors/segmenters.py", "inspectors/pixel_losses.py"], "701aaeded2d2"),
     "inspectors.head:VERSION": (1, ["inspectors/head.py"], "3ef502b08122"),
     "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "b53f2e06f8a5"),
     "inspectors.classifiers:Classifier.VERSION": (
