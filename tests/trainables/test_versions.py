@@ -31,7 +31,7 @@ STAGES = {
     "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "50e426f9c761"),
     "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "04db839cc735"),
     "datasets.packs:VERSION": (3, PACKS, "35176ea6e6f8"),
-    "datasets.splits:VERSION": (1, ["datasets/splits.py"], "f42e4895a134"),
+    "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "d1ce12275722"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c4d4840f0e52"),
     "generators.training.loop:LOOP_VERSION": (2, SHARED, "1fdd48947a87"),
     "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "e6d94bf133ca"),

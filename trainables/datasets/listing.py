@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -136,14 +136,23 @@ class Loader(Protocol):
 
 
 def load_listing(settings: DataSettings) -> Listing:
-    """Lists the data set that settings name.
+    """Lists the data set that settings name, with the user's own groups.
 
     Raises:
         SettingsError: no such data set.
-        DatasetError: the folder is missing, unreadable or not of this layout.
+        DatasetError: the folder is missing, unreadable or not of this layout; or the table of groups cannot be read.
     """
     loader: Loader = pick(DATASETS, settings.dataset, "dataset")()
-    return loader.listing(settings)
+    listing = loader.listing(settings)
+    if settings.groups is None:
+        return listing
+    if listing.root is None:
+        raise DatasetError(f"data.groups: {settings.dataset} is drawn, each picture for itself.\n  Drop data.groups: {settings.groups}.")
+    # It reads samples itself, so it is found only now.
+    from trainables.datasets.group_table import add_groups
+
+    samples, problems = add_groups(listing.samples, settings.groups)
+    return replace(listing, samples=samples, problems=[*listing.problems, *problems])
 
 
 def dataset_root(settings: DataSettings) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from trainables.datasets.leaks import count_leaks, say_leaks
 from trainables.datasets.listing import DEFECT_FREE, Problem, Severity, gather
 from trainables.datasets.settings import SIZES_PX, DataSettings
 from trainables.datasets.survey import Survey
@@ -25,7 +26,7 @@ SPECK_PX = 6.0
 def problems_of(found: Survey, settings: DataSettings) -> list[Problem]:
     """Judges a survey; errors first, then warnings, then notes."""
     problems = [*found.listing.problems, *found.problems]
-    for judge in (_classes, _sizes, _colour, _masks, _small_defects, _duplicates, _backgrounds):
+    for judge in (_classes, _sizes, _colour, _masks, _small_defects, _duplicates, _published_leak, _backgrounds):
         problems += judge(found, settings)
     order: tuple[Severity, ...] = ("error", "warning", "note")
     return sorted(problems, key=lambda problem: order.index(problem.severity))
@@ -198,7 +199,21 @@ def _duplicates(found: Survey, settings: DataSettings) -> Iterator[Problem]:
     yield from gather(
         "warning", "pictures under two classes", map(tell, torn), "Keep each under one class, where a person would not call both right."
     )
-    yield from gather("note", "pictures with copies or other views, kept together in a split", map(tell, several))
+    several.sort(key=len, reverse=True)
+    largest = f"; the largest group has {len(several[0])} images" if several and len(several[0]) > 2 else ""
+    yield from gather("note", f"pictures with copies or other views, kept together in a split{largest}", map(tell, several))
+
+
+def _published_leak(found: Survey, settings: DataSettings) -> Iterator[Problem]:
+    """How many images a published split leaks, whatever the protocol: under `strict` it says what is avoided."""
+    published = np.array([sample.published for sample in found.samples], dtype=np.str_)
+    rows = {part: np.flatnonzero(published == part) for part in ("train", "val", "test")}
+    held_out = {part: own for part, own in rows.items() if part != "train" and len(own)}
+    leaked = count_leaks(found.groups, found.hashes, rows["train"], held_out)
+    said = say_leaks(leaked, {part: len(own) for part, own in held_out.items()})
+    if said:
+        cure = "protocol: strict splits by picture instead." if settings.protocol == "paper" else "protocol: strict, as set, does not use that split."
+        yield Problem(severity="warning" if settings.protocol == "paper" else "note", what=f"the published split leaks: {said}", cure=cure)
 
 
 def _backgrounds(found: Survey, settings: DataSettings) -> Iterator[Problem]:

@@ -151,6 +151,11 @@ class DataSettings:
     """strict: near-copies never straddle a split. paper: the published split as it is, stamped on every number."""
     split_seed: int = 0
     """Seed of the split, apart from the study's so that studies can share stages."""
+    folds: int = 0
+    """Folds of a cross-validation, by groups: each is tested on once, in the place of `test_fraction`, and `val_fraction` of each class comes out of
+    the rest; 0 for one split."""
+    groups: str | None = None
+    """CSV with the columns path and group: images of one part or product, which never straddle a split. It adds to the copies that are found."""
     defect_free: Literal["class", "background"] = "class"
     """Whether defect-free images are a class of their own for the inspector, or only backgrounds."""
     backgrounds: Literal["folder", "crops", "none"] = "none"
@@ -182,5 +187,18 @@ class DataSettings:
                 problems.append(f"{name}: {getattr(self, name)} is not between 0 and 0.9")
         if self.val_fraction + self.test_fraction > 0.9:
             problems.append("val_fraction + test_fraction: more than 0.9, so that next to nothing is left to train on")
+        problems += self._fold_problems()
         if problems:
             raise SettingsError("\n".join(problems))
+
+    def _fold_problems(self) -> list[str]:
+        if self.folds == 0:
+            return []
+        if self.folds < 2:
+            return [f"folds: {self.folds} is neither 0 (one split) nor 2 and more"]
+        problems = []
+        if self.val_fraction + 1.0 / self.folds > 0.9:
+            problems.append(f"val_fraction + a fold (1/{self.folds}): more than 0.9, so that next to nothing is left to train on")
+        if self.protocol == "paper":
+            problems.append(f"folds: {self.folds} with protocol: paper, which follows the published split; cross-validation is strict")
+        return problems

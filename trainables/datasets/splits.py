@@ -1,19 +1,24 @@
-"""Splits of a pack into training, validation and test images: by class, by group, and the same for the same settings on any machine."""
+"""Splits of a pack into training, validation and test images: by class, by group, and the same for the same settings on any machine.
+
+Folds of a cross-validation are splits too (`folds`), and every split says what leaks from it (`leaks`).
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from trainables.datasets.folds import fold_parts
+from trainables.datasets.leaks import count_leaks, say_leaks
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.settings import DataSettings
-from trainables.errors import DatasetError
+from trainables.errors import DatasetError, SettingsError
 from trainables.seeds import child_seed
 from trainables.store import stage_key
 
-VERSION = 1
+VERSION = 2
 PARTS = ("train", "val", "test")
 
 Indices = npt.NDArray[np.int64]
@@ -32,18 +37,34 @@ class Split:
     """Defect-free images on the training side: part of `train` where they are a class, beside it where they are not."""
     counts: Mapping[str, Mapping[str, int]]
     """Class -> train, val, test -> number of images."""
+    leaked: Mapping[str, int] = field(default_factory=dict)
+    """`val`, `test`: images there that show a picture of the training side; `val_exact`, `test_exact`: those that equal one. All 0 under `strict`."""
+
+    @property
+    def leak(self) -> str:
+        """What leaks, in one sentence for reports; empty where nothing does."""
+        return say_leaks(self.leaked, {"val": len(self.val), "test": len(self.test)})
 
 
-def split(pack: Pack, settings: DataSettings) -> Split:
+def split(pack: Pack, settings: DataSettings, fold: int | None = None) -> Split:
     """Splits a pack; a pure function of its arguments.
 
     Under `strict` a group (near-copies of one picture) lies in one part as a whole; under `paper` the published split is taken as it is.
     Equal seeds give equal validation and test images whatever `images_per_class` is, and a smaller number is a subset of a larger one.
 
+    Args:
+        pack: the images.
+        settings: the data section of a study.
+        fold: which of `settings.folds`, from 0; None is the first one. Without folds there is only 0.
+
     Raises:
-        DatasetError: fewer than two classes, a class with too few images or groups, or no published split to follow.
+        DatasetError: fewer than two classes, a class with too few images or groups, a fold without a class, or no published split to follow.
+        SettingsError: no such fold.
     """
-    parts = _published(pack, settings) if settings.protocol == "paper" else _strict(pack, settings)
+    fold = fold or 0
+    if not 0 <= fold < max(1, settings.folds):
+        raise SettingsError(f"fold {fold}: data.folds is {settings.folds}; expected " + (f"0 to {settings.folds - 1}" if settings.folds else "0"))
+    parts = _published(pack, settings) if settings.protocol == "paper" else _strict(pack, settings, fold)
     kept = _budget(pack, settings, parts)
     chosen = {part: np.flatnonzero(kept & (parts == number) & (pack.labels >= 0)) for number, part in enumerate(PARTS)}
     free = np.flatnonzero(kept & (parts == 0) & pack.defect_free)
@@ -55,34 +76,49 @@ def split(pack: Pack, settings: DataSettings) -> Split:
         "test_fraction": settings.test_fraction,
         "val_from_budget": settings.val_from_budget,
         "split_seed": settings.split_seed,
+        "folds": settings.folds,
+        "fold": fold,
     }
     key = stage_key("split", version=VERSION, settings=own, inputs=[pack.key])
-    return Split(key=key, train=chosen["train"], val=chosen["val"], test=chosen["test"], backgrounds=free, counts=counts)
+    leaked = count_leaks(pack.groups, pack.hashes, np.union1d(chosen["train"], free), {part: chosen[part] for part in ("val", "test")})
+    return Split(key=key, train=chosen["train"], val=chosen["val"], test=chosen["test"], backgrounds=free, counts=counts, leaked=leaked)
 
 
-def _names(pack: Pack) -> dict[int, str]:
-    """Labels that occur, with their names; background images stand under -1."""
+def _strata(pack: Pack) -> tuple[Indices, dict[int, str]]:
+    """Gives what is split evenly, with names: classes, and within a class that holds both, good and defective images.
+
+    Background images stand under -1, good ones of class k under -2 - k: of both, any part may have none.
+    """
+    strata = pack.labels.copy()
     named = dict(enumerate(pack.classes))
     if (pack.labels < 0).any():
         named[-1] = DEFECT_FREE
-    return named
+    for label, name in enumerate(pack.classes):
+        good = (pack.labels == label) & pack.defect_free
+        if 0 < good.sum() < (pack.labels == label).sum():
+            strata[good] = -2 - label
+            named[-2 - label] = f"{name}/{DEFECT_FREE}"
+    return strata, named
 
 
-def _strict(pack: Pack, settings: DataSettings) -> npt.NDArray[np.int8]:
+def _strict(pack: Pack, settings: DataSettings, fold: int) -> npt.NDArray[np.int8]:
     """Gives the part (0 train, 1 val, 2 test) of each image, whole groups at a time, class by class."""
     if len(pack.classes) < 2:
         raise DatasetError(
             f"one class only ({', '.join(pack.classes) or 'none'}); an inspector needs at least two to tell apart.\n"
             "  Add a folder of another class; defect-free images count as one with data.defect_free: class."
         )
-    owner = _group_labels(pack)
+    strata, names = _strata(pack)
+    owner = _owners(pack.groups, strata)
+    if settings.folds:
+        return fold_parts(pack.groups, strata, names, owner, settings, fold)
     parts = np.zeros(len(pack.labels), dtype=np.int8)
     problems = []
-    for label, name in _names(pack).items():
+    for label, name in names.items():
         groups = np.array([group for group, own in owner.items() if own == label], dtype=np.int64)
         sizes = np.array([(pack.groups == group).sum() for group in groups], dtype=np.int64)
         if label >= 0 and len(groups) < 3:
-            images = int((pack.labels == label).sum())
+            images = int((strata == label).sum())
             found = f"{images} image{'s' if images != 1 else ''}" + (
                 f", which show only {len(groups)} different pictures" if images > len(groups) else ""
             )
@@ -98,11 +134,11 @@ def _strict(pack: Pack, settings: DataSettings) -> npt.NDArray[np.int8]:
     return parts
 
 
-def _group_labels(pack: Pack) -> dict[int, int]:
-    """Gives each group the label that most of its images have; the lowest of equals."""
+def _owners(groups: Indices, strata: Indices) -> dict[int, int]:
+    """Gives each group the stratum that most of its images have; the lowest of equals."""
     owner: dict[int, int] = {}
-    for group in np.unique(pack.groups):
-        labels, counts = np.unique(pack.labels[pack.groups == group], return_counts=True)
+    for group in np.unique(groups):
+        labels, counts = np.unique(strata[groups == group], return_counts=True)
         owner[int(group)] = int(labels[np.argmax(counts)])
     return owner
 
@@ -138,8 +174,9 @@ def _published(pack: Pack, settings: DataSettings) -> npt.NDArray[np.int8]:
         )
     parts = np.select([pack.published == "val", pack.published == "test"], [1, 2], 0).astype(np.int8)
     if "val" not in known:
-        for label, name in _names(pack).items():
-            here = np.flatnonzero((pack.labels == label) & (parts == 0))
+        strata, names = _strata(pack)
+        for label, name in names.items():
+            here = np.flatnonzero((strata == label) & (parts == 0))
             rng = np.random.default_rng(child_seed(settings.split_seed, "published", name))
             parts[rng.permutation(here)[: max(1, round(len(here) * settings.val_fraction))]] = 1
     return parts
