@@ -98,8 +98,8 @@ class Categorical:
     """Must be one of the choices."""
     source: str = ""
     """Where the default comes from."""
-    also: tuple[Scalar, ...] = ()
-    """Values beside the choices that only a study may name; they are never suggested."""
+    also: "tuple[Scalar, ...] | Text" = ()
+    """Values beside the choices that only a study may name, or any text; they are never suggested."""
 
     def __post_init__(self) -> None:
         if len(self.choices) == 0:
@@ -123,6 +123,8 @@ class Categorical:
 
     def check(self, value: Any) -> Scalar:
         """Gives `value` in the domain's own type, or raises SpaceError."""
+        if isinstance(self.also, Text):
+            return value if isinstance(value, str) else _match(self.choices, value)
         return _match((*self.choices, *self.also), value)
 
     def narrow(self, wanted: Any) -> "Domain":
@@ -133,7 +135,8 @@ class Categorical:
 
     def describe(self) -> str:
         """Says the domain in a few words."""
-        also = f", or {', '.join(map(_say, self.also))} where a study says so" if self.also else ""
+        others = self.also.describe() if isinstance(self.also, Text) else ", ".join(map(_say, self.also))
+        also = f", or {others} where a study says so" if others else ""
         return f"one of {', '.join(map(_say, self.choices))}{also}; default {_say(self.default)}"
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.domains import Categorical, Choice, Fixed, Float, Int, SpaceError
+from spaces.domains import Categorical, Choice, Fixed, Float, Int, SpaceError, Text
 
 RATE = Float(low=1e-5, high=1e-3, log=True, default=1e-4, source="paper")
 DEPTH = Int(low=0, high=8, default=8)
@@ -46,6 +46,16 @@ def test_a_study_may_name_what_lies_beside_a_range() -> None:
         with pytest.raises(SpaceError, match="outside of 1 to 50"):
             weight.narrow(wanted)
     assert type(BATCH.check(16.0)) is int
+
+
+def test_a_study_may_name_any_text_beside_a_list_that_says_so() -> None:
+    encoder = Categorical(choices=("resnet18", "resnet34"), also=Text(says="another encoder"), default="resnet34")
+    assert encoder.narrow("vgg11") == Fixed(default="vgg11", source="study")
+    assert encoder.narrow(["resnet34", "vgg11"]).grid(2) == ["resnet34", "vgg11"]
+    assert encoder.grid(5) == ["resnet18", "resnet34"]
+    assert encoder.describe() == "one of resnet18, resnet34, or another encoder where a study says so; default resnet34"
+    with pytest.raises(SpaceError, match="18 is not one of"):
+        encoder.narrow(18)
 
 
 @pytest.mark.parametrize(
