@@ -46,6 +46,41 @@ _STOCK: dict[str, Domain] = {
 }
 """Settings of networks of other libraries."""
 
+_SEGMENTER: dict[str, Domain] = {
+    **_CLASSIFIER,
+    "lr": Float(low=1e-5, high=3e-3, log=True, default=1e-4, source="Saiz et al. state none; systems.md 2.3"),
+    "epochs": Int(low=1, high=100, log=True, default=10, source="ours: Saiz et al. state none; their augmentation makes fifteen of each"),
+    "batch": Categorical(choices=(4, 8, 16, 32), default=8, source="Saiz et al. state none; systems.md 2.3"),
+    "augment": Categorical(
+        choices=("none", "flips", "classical", "saiz"), also=("sdg", "brightness", "sdg_hardened"), default="saiz", source="Saiz et al., 2.3.1"
+    ),
+    "encoder": Categorical(
+        choices=("resnet18", "resnet34", "resnet50", "efficientnet-b0"),
+        also=Text(says="another encoder of segmentation-models-pytorch, tu-<name> for timm's"),
+        default="resnet34",
+        source="Saiz et al. have Xception, which the library cannot dilate",
+    ),
+    "weights": Fixed(default=None, source="Saiz et al. name none", within=Text(says="the path of a file of weights")),
+    # Which loss it is decides which of the settings below it are read: a study that compares losses asks for them.
+    "loss": Fixed(
+        default="dice_bce",
+        source="Saiz et al. state none; systems.md 2.3",
+        within=Categorical(choices=("dice_bce", "dice", "bce", "tversky", "focal"), default="dice_bce"),
+    ),
+    "dice_weight": Float(low=0.0, high=1.0, default=0.5, source="systems.md 2.3: half and half"),
+    "tversky_missed": Fixed(default=0.7, source="Salehi et al. 2017", within=Float(low=0.05, high=0.95, default=0.7)),
+    "focal_gamma": Fixed(default=2.0, source="Lin et al. 2017", within=Float(low=0.0, high=5.0, default=2.0)),
+    "focal_alpha": Fixed(default=0.25, source="Lin et al. 2017", within=Float(low=0.05, high=0.95, default=0.25)),
+    "threshold": Fixed(default=0.5, source="Saiz et al. state none", within=Float(low=0.05, high=0.95, default=0.5)),
+}
+"""Settings of networks that name pixels; Saiz et al. 2021 and systems.md 2.3."""
+
+
+def _strided(*strides: int) -> Tree:
+    """Adds how many times smaller than the image an encoder's last maps are."""
+    return {**_SEGMENTER, "output_stride": Categorical(choices=strides, default=16, source="the architecture's paper")}
+
+
 INSPECTOR_SPACES: dict[str, Tree] = {
     "resnet18": _STOCK,
     "resnet50": _STOCK,
@@ -56,7 +91,10 @@ INSPECTOR_SPACES: dict[str, Tree] = {
     "inception_cnn": _CLASSIFIER,
     "baseline_cnn": _CLASSIFIER,
     "cnn_sca": _CLASSIFIER,
+    "deeplabv3plus": _strided(8, 16),
+    "pan": _strided(16, 32),
     "timm:<name>": _STOCK,
+    "smp:<name>": _SEGMENTER,
 }
 """Settings by the inspector's name; those of one with `<name>` in it are the settings of whatever stands there."""
 

@@ -10,6 +10,9 @@ INSPECTORS = {
     "inception_cnn": "trainables.inspectors.sdg_cnns:InceptionCNN",
     "baseline_cnn": "trainables.inspectors.sdg_cnns:BaselineCNN",
     "cnn_sca": "trainables.inspectors.cnn_sca:CnnSca",
+    "deeplabv3plus": "trainables.inspectors.segmenters:DeepLabV3Plus",
+    "pan": "trainables.inspectors.segmenters:PAN",
     "timm:<name>": "trainables.inspectors.timm_networks:timm_kind",
+    "smp:<name>": "trainables.inspectors.segmenters:smp_kind",
 }
 """Name -> the inspector's class; a name with `<name>` in it stands for many, and its object makes the class of what a study puts there."""

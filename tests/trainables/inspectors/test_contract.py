@@ -8,15 +8,20 @@ import torch
 from spaces.inspectors import INSPECTOR_SPACES, OPEN, inspector_spaces
 from trainables.errors import SettingsError
 from trainables.inspectors import INSPECTORS
-from trainables.inspectors.base import LabelledImages
+from trainables.inspectors.base import LabelledImages, Shown
 from trainables.inspectors.training import build, features, predict, read_config, to_input, train
 from trainables.recipe import InspectorPart
 from trainables.registry import pick
 
-KINDS = [kind.replace(OPEN, "test_resnet") for kind in INSPECTORS]
+KINDS = [kind.replace(OPEN, "unet" if kind.startswith("smp:") else "test_resnet") for kind in INSPECTORS]
 """One inspector of each entry; timm keeps small models for tests."""
 
-SMALL = {"fcn": {"width": 8}}
+CLASSIFIERS = [kind for kind in KINDS if pick(INSPECTORS, kind, "inspector").task == "classify"]
+
+SEGMENTER = {"encoder": "tu-test_resnet", "augment": "none"}
+"""Their own augmentation makes an epoch fifteen times as long."""
+
+SMALL = {"fcn": {"width": 8}, "deeplabv3plus": SEGMENTER, "pan": SEGMENTER, "smp:unet": SEGMENTER}
 """Settings that keep an inspector quick in a test, where its defaults do not."""
 
 LARGE = ("resnet50", "efficientnet_v2_s", "inception_v3")
@@ -44,13 +49,20 @@ def untrained(kind: str, *, seed: int = 0, size_px: int | None = None, channels:
     )
 
 
-def labelled(count: int = 9, *, size_px: int = 32, channels: int = 1, seed: int = 0) -> LabelledImages:
+def labelled(count: int = 9, *, kind: str = "fcn", size_px: int = 32, channels: int = 1, seed: int = 0) -> LabelledImages:
+    """Makes noise with everything that the task of an inspector asks for; masks cover the upper half of what is defective."""
+    task = pick(INSPECTORS, kind, "inspector").task
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (count, channels, size_px, size_px), dtype=torch.uint8, generator=generator)
-    return LabelledImages(images=images, labels=torch.arange(count) % 3)
+    labels = torch.arange(count) % (2 if task == "detect" else 3)
+    if task == "classify":
+        return LabelledImages(images=images, labels=labels)
+    masks = torch.zeros(count, size_px, size_px, dtype=torch.uint8)
+    masks[:, : size_px // 2] = (labels if task == "detect" else labels + 1).to(torch.uint8)[:, None, None]
+    return LabelledImages(images=images, labels=labels, masks=masks, marked=torch.ones(count, dtype=torch.bool))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSIFIERS)
 @pytest.mark.parametrize(("size_px", "channels"), [(16, 1), (32, 3), (64, 1)])
 def test_logits_and_features_have_their_shapes(kind: str, size_px: int, channels: int) -> None:
     if not takes(kind, size_px, channels):
@@ -68,21 +80,40 @@ def test_logits_and_features_have_their_shapes(kind: str, size_px: int, channels
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_what_it_says_has_a_row_for_each_image(kind: str) -> None:
+    """Classifiers keep `logits`, segmenters `maps` and more, detectors `scores` and `maps`, however many images there are."""
+    inspector, images = untrained(kind), labelled(5, size_px=small_px(kind)).images
+    said, values = predict(inspector, images), features(inspector, images)
+    assert set(said) == {"classify": {"logits"}, "segment": {"maps", "logits", "sureness"}, "detect": {"scores", "maps"}}[inspector.network.task]
+    assert all(len(value) == 5 for value in said.values())
+    assert values.shape[0] == 5 and values.ndim == 2 and values.dtype == torch.float32
+    if inspector.network.task == "detect":
+        assert said["scores"].shape == (5,) and said["scores"].dtype == torch.float32
+    if "maps" in said:
+        assert said["maps"].dtype == torch.uint8
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_image_is_judged_alike_alone_and_among_others(kind: str) -> None:
     inspector, images = untrained(kind), labelled(5, size_px=small_px(kind)).images
-    assert torch.allclose(predict(inspector, images)["logits"][2:3], predict(inspector, images[2:3])["logits"], atol=1e-5)
+    among, alone = predict(inspector, images), predict(inspector, images[2:3])
+    for name, value in among.items():
+        # What is kept in bytes may be rounded to the next.
+        assert torch.allclose(value[2:3].float(), alone[name].float(), atol=1e-5 if value.is_floating_point() else 1.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_reach_every_parameter(kind: str) -> None:
-    inspector, data = untrained(kind), labelled(8, size_px=small_px(kind))
+    inspector, data = untrained(kind), labelled(8, kind=kind, size_px=small_px(kind))
     network = inspector.network.train()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("weight") and not parameter.any():
                 # timm's residual branches begin at nothing, and learn from the second step on.
                 parameter.fill_(1.0)
-    torch.nn.functional.cross_entropy(network(to_input(data.images, "cpu")), data.labels).backward()
+    planes = None if data.masks is None or data.marked is None else network.planes(data.masks, data.labels, data.marked)
+    shown = Shown(images=to_input(data.images, "cpu"), labels=data.labels, planes=planes, marked=data.marked, weights=None)
+    network.loss(network(shown.images), shown, 0.5).backward()
     still = [name for name, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.abs().sum() > 0]
     assert still == []
 
@@ -95,13 +126,13 @@ def test_equal_seeds_train_to_equal_bits_and_leave_random_state_alone(kind: str)
     trained = []
     for seed in (1, 1, 2):
         inspector = untrained(kind, seed=seed)
-        last = list(
-            train(inspector, real=labelled(size_px=size_px), synthetic=labelled(5, size_px=size_px, seed=1), seed=seed, precision=precision or "fp32")
-        )[-1]
+        real, synthetic = labelled(kind=kind, size_px=size_px), labelled(5, kind=kind, size_px=size_px, seed=1)
+        last = list(train(inspector, real=real, synthetic=synthetic, seed=seed, precision=precision or "fp32"))[-1]
         assert last.stage == "inspector" and last.metrics["share"] == 1.0 and not inspector.network.training
-        trained.append(predict(inspector, labelled(4, size_px=size_px, seed=2).images)["logits"])
-    assert torch.equal(trained[0], trained[1])
-    assert not torch.equal(trained[0], trained[2])
+        trained.append(predict(inspector, labelled(4, size_px=size_px, seed=2).images))
+    assert all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
+    # Hardly trained, two segmenters may find alike that there is nothing, but not alike surely.
+    assert not all(torch.equal(value, trained[2][name]) for name, value in trained[0].items())
     assert torch.equal(torch.random.get_rng_state(), outside)
 
 

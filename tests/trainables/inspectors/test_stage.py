@@ -8,6 +8,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from spaces.inspectors import task_of
 from trainables.inspectors import INSPECTORS, training
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import STAGE, Inspected, inspect, inspector_key, judge, load_inspector, read_predictions
@@ -19,7 +20,8 @@ from trainables.store import Store
 
 LARGE = ("resnet50", "efficientnet_v2_s", "inception_v3")
 """Inspectors of twenty million parameters, which train for seconds even on four images."""
-KINDS = [kind.replace(OPEN, "test_resnet") for kind in INSPECTORS]
+KINDS = [kind.replace(OPEN, "test_resnet") for kind in INSPECTORS if task_of(kind) == "classify"]
+"""Inspectors that are taught by labels alone; those that need masks are tested by themselves."""
 SIZES_PX = {"inception_v3": 64}
 """Where 16 px are too few."""
 
