@@ -145,7 +145,9 @@ def _narrowing(domain: Domain) -> dict[str, Any]:
         if isinstance(bounds, Float) and bounds.also:
             value = {"anyOf": [value, {"enum": list(bounds.also)}]}
     elif isinstance(bounds, Categorical):
-        value = {"enum": [*bounds.choices, *bounds.also]}
+        any_text = isinstance(bounds.also, Text)
+        value = {"enum": [*bounds.choices, *(() if isinstance(bounds.also, Text) else bounds.also)]}
+        value = {"anyOf": [value, {"type": "string"}]} if any_text else value
     elif isinstance(bounds, Choice):
         open_ends = [{"type": "string", "pattern": _pattern(str(name))} for name in bounds.choices if OPEN in str(name)]
         value = {"enum": [name for name in bounds.choices if OPEN not in str(name)]}

@@ -43,7 +43,7 @@ class StoredMasks:
 
     def usable(self, part: MaskPart) -> Tensor:
         """Says which images may be used, (n,) bool: those with a mask that is sure enough."""
-        return (self.sureness >= part.min_sureness) & self.masks.flatten(1).any(1)
+        return (self.sureness >= part.min_sureness) & (self.masks > 0).flatten(1).any(1)
 
 
 @torch.no_grad()

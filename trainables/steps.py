@@ -26,7 +26,6 @@ from trainables.pseudo_masks import masks_key, stored_masks
 from trainables.recipe import InspectorPart, MaskPart, Unit
 from trainables.scores.extractors import Extractor, make_extractor, stored_features
 from trainables.seeds import child_seed
-from trainables.store import Store
 from trainables.synthesis import BLOCK, Block, Chosen, Marked, Sampler, Source, choose
 
 
@@ -147,7 +146,7 @@ def train_generators(
             label=label if config.class_mode == "conditional" else 0,
             sampler=samplers[own],
             settings=drawing,
-            shared_by=len(bench.defects) if config.class_mode == "pooled" else 1,
+            shared_by=len(bench.defects) if is_sorted(bench) else 1,
             backgrounds=scene,
             backgrounds_key=scene_key,
         )
@@ -225,16 +224,16 @@ def draw_pool(
     # What changes no image must change no key: the pool, and all that follows from it, is then found.
     part = recipe.synthesis if family.truncates else replace(recipe.synthesis, truncation=1.0)
     counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))])
-    sorts = len(bench.defects) > 1 and resolve(recipe.generator)[1].class_mode == "pooled"
+    sorts = is_sorted(bench)
     judged = None
     if sorts or part.filter == "confidence":
         assert reference is not None
         trained = load_inspector(reference.entry, bench.device)
 
         def ask(items: torch.Tensor) -> torch.Tensor:
-            return predict_features(trained, items) if family.makes == "features" else predict(trained, items)["logits"]
+            return predict_features(trained, items) if family.makes == "features" else bench.task.opinion(predict(trained, items))
 
-        judged = Extractor(name="inspector", identity=f"logits/{reference.key}", run=ask)
+        judged = Extractor(name="inspector", identity=f"opinion/{reference.key}", run=ask)
     marks = recipe.task == "segment" and family.makes == "images"
     seed = child_seed(recipe.seed, "pool", unit.generator)
     chosen: dict[str, Chosen] = {}
@@ -242,8 +241,8 @@ def draw_pool(
         accept = sort = mark = None
         filter_key = ""
         if judged is not None and reference is not None:
-            sort = _taken_for(judged, label, 0.0, bench.store) if sorts else None
-            accept = _taken_for(judged, label, part.min_confidence, bench.store) if part.filter == "confidence" else None
+            sort = _taken_for(bench, judged, label, 0.0) if sorts else None
+            accept = _taken_for(bench, judged, label, part.min_confidence) if part.filter == "confidence" else None
             least = part.min_confidence if accept else 0.0
             # Shared blocks are the same for every class, so that what is taken of them has to be named.
             filter_key = f"{reference.key}:{least}" + (f":{cls}" if sorts else "")
@@ -271,6 +270,12 @@ def draw_pool(
     return chosen
 
 
+def is_sorted(bench: Bench) -> bool:
+    """Says whether the classes share the images of one model that is not told them, each taking what the reference inspector takes for it."""
+    assert bench.recipe.generator is not None
+    return bench.task.sorts and len(bench.defects) > 1 and resolve(bench.recipe.generator)[1].class_mode == "pooled"
+
+
 def _marked_by(bench: Bench, position: int, segmenter: Inspected, label: int, part: MaskPart, result: UnitResult) -> Callable[[Block], Marked]:
     """Has a block's masks made by the reference segmenter, and notes the stage."""
     noted: set[str] = set()
@@ -288,11 +293,11 @@ def _marked_by(bench: Bench, position: int, segmenter: Inspected, label: int, pa
     return mark
 
 
-def _taken_for(judged: Extractor, label: int, least: float, store: Store) -> Callable[[Block], torch.Tensor]:
+def _taken_for(bench: Bench, judged: Extractor, label: int, least: float) -> Callable[[Block], torch.Tensor]:
     """Finds a block's images that the reference inspector takes for a class, with at least this probability: sorting, and the confidence filter."""
 
     def accept(block: Block) -> torch.Tensor:
-        logits = stored_features(judged, block.images, name="synthetic", inputs=[block.key], store=store).values
-        return (logits.argmax(1) == label) & (logits.softmax(1)[:, label] >= least)
+        opinion = stored_features(judged, block.images, name="synthetic", inputs=[block.key], store=bench.store).values
+        return bench.task.taken_for(opinion, label, least)
 
     return accept

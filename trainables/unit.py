@@ -17,7 +17,7 @@ from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.samples import ClassImages, stored_sheet
 from trainables.seeds import child_seed
-from trainables.steps import condition, draw_pool, train_generators, train_inspector
+from trainables.steps import condition, draw_pool, is_sorted, train_generators, train_inspector
 from trainables.synthesis import Chosen, Source
 
 
@@ -57,7 +57,7 @@ def _reference(
     assert recipe.generator is not None and recipe.synthesis is not None
     several = len(bench.defects) > 1
     learns = several and told_by(recipe.generator).kind in ("learned", "blend")
-    sorts = several and resolve(recipe.generator)[1].class_mode == "pooled"
+    sorts = is_sorted(bench)
     marks = recipe.task == "segment" and resolve(recipe.generator)[0].makes == "images"
     if not (recipe.scores.extractor == "inspector" or recipe.synthesis.filter == "confidence" or learns or sorts or marks):
         return None

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -56,6 +57,23 @@ class Task(ABC):
     @abstractmethod
     def synthetic(self, chosen: Mapping[str, Chosen]) -> LabelledImages:
         """Joins synthetic images of all defect classes, in the order of their labels, with what is known of them."""
+
+    sorts: ClassVar[bool] = True
+    """Whether an inspector of this task can tell the classes of synthetic images apart."""
+
+    @abstractmethod
+    def opinion(self, said: Mapping[str, Tensor]) -> Tensor:
+        """Picks what an inspector's word on whole images is, (N, D), out of what it said."""
+
+    def taken_for(self, opinion: Tensor, label: int, least: float) -> Tensor:
+        """Says which images an inspector takes for a class, (N,) bool.
+
+        Args:
+            opinion: (N, D) as `opinion` gives it; logits of the classes.
+            label: of the class.
+            least: probability from which it counts.
+        """
+        return (opinion.argmax(1) == label) & (opinion.softmax(1)[:, label] >= least)
 
     @abstractmethod
     def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:

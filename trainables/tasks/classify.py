@@ -33,6 +33,10 @@ class Classify(Task):
         images, labels = joined(chosen)
         return LabelledImages(images=images, labels=labels)
 
+    def opinion(self, said: Mapping[str, Tensor]) -> Tensor:
+        """Picks the logits."""
+        return said["logits"]
+
     def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
         """Gives accuracy, F1, and the like."""
         values, confusion = classification_scores(said["logits"], said["labels"], self.pack.classes, split=split)

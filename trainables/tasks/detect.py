@@ -38,6 +38,16 @@ class Detect(Task):
         masks, marked = joined_masks(chosen)
         return LabelledImages(images=images, labels=torch.ones_like(labels), masks=masks, marked=marked)
 
+    sorts = False
+
+    def opinion(self, said: Mapping[str, Tensor]) -> Tensor:
+        """Picks the score of each image, (N, 1)."""
+        return said["scores"][:, None]
+
+    def taken_for(self, opinion: Tensor, label: int, least: float) -> Tensor:
+        """Says which images are taken for defective, of whichever class, with this probability at least; (N,) bool."""
+        return opinion[:, 0].sigmoid() >= least
+
     def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
         """Gives areas under curves, and what thresholds bring: those chosen on validation, and, elsewhere, the split's own as an oracle's."""
         scores, truth = said["scores"], said["labels"] == 1

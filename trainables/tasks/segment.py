@@ -38,6 +38,14 @@ class Segment(Task):
         masks, marked = joined_masks(chosen)
         return LabelledImages(images=images, labels=labels, masks=masks, marked=marked)
 
+    def opinion(self, said: Mapping[str, Tensor]) -> Tensor:
+        """Picks the logits of whole images, one a class and each for itself."""
+        return said["logits"]
+
+    def taken_for(self, opinion: Tensor, label: int, least: float) -> Tensor:
+        """Says which images show more of a class than of any other, and with this probability at least; (N,) bool."""
+        return (opinion.argmax(1) == label) & (opinion[:, label].sigmoid() >= least)
+
     def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
         """Gives IoU and the like, of the images whose pixels are known."""
         known = said["marked"]
