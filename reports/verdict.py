@@ -156,12 +156,14 @@ def _chosen(items: list[Confirmed], direction: str) -> Confirmed | None:
 
 
 def _pairs(run: Run, one: Confirmed, other: Confirmed) -> list[tuple[float, float]]:
-    """Pairs the seeds of two confirmed trials by the inspector's replicate, or by position where that is not recorded."""
+    """Pairs the seeds of two confirmed trials by the inspector's replicate and the fold, or by position where that is not recorded."""
     trials = {trial.number: trial for trial in run.trials}
 
-    def replicates(item: Confirmed) -> list[int]:
+    def replicates(item: Confirmed) -> list[tuple[int, int]]:
         units = trials[item.trial].asked.recipe.get("units") or []
-        return [unit["inspector"] for unit in units] if len(units) == len(item.test) else list(range(len(item.test)))
+        if len(units) == len(item.test):
+            return [(unit["inspector"], unit.get("fold", 0)) for unit in units]
+        return [(number, 0) for number in range(len(item.test))]
 
     left, right = (dict(zip(replicates(item), item.test, strict=True)) for item in (one, other))
     shared = sorted(left.keys() & right.keys()) if len(left) == len(one.test) and len(right) == len(other.test) else []

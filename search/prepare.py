@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -33,6 +33,7 @@ from trainables.registry import pick
 from trainables.registry import resolve as resolve_name
 from trainables.store import Store
 from trainables.tasks import TASKS
+from trainables.zero_shot.settings import zero_shot_folds, zero_shot_problems
 
 SHEET_TILES, SHEET_COLUMNS = 24, 8
 PACKAGES = ("tundish", "torch", "torchvision", "ray", "optuna", "numpy", "scikit-learn", "pyarrow")
@@ -105,7 +106,10 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     parts = split(pack, study.data)
     counts = parts.counts
     validate(study, counts)
-    if found := resolve_name(TASKS[study.task])(pack).problems({"training": parts.train, "validation": parts.val, "test": parts.test}):
+    found = resolve_name(TASKS[study.task])(pack).problems({"training": parts.train, "validation": parts.val, "test": parts.test})
+    if study.zero_shot is not None:
+        found += zero_shot_problems(study.zero_shot, pack.classes)
+    if found:
         raise StudyError("\n".join(found))
     extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)
     wanted = study.resources.precision
@@ -117,6 +121,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
             inception_weights=extractor.weights_path,
             weights_hash=extractor.weights_hash,
             attributes=_attributes(study, counts),
+            folds=_folds(study, pack.classes),
         )
     )
     # What an objective may be depends on the extractor, which `auto` has only now.
@@ -126,6 +131,11 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     # Last, because it is what makes a run one that was begun.
     ledger.keep(lambda: _write(resolved))
     return resolved
+
+
+def _folds(study: Study, classes: Sequence[str]) -> int:
+    """Counts the folds of each trial: of the images, or of the sets of unseen classes."""
+    return len(zero_shot_folds(study.zero_shot, classes)) if study.zero_shot is not None else max(1, study.data.folds)
 
 
 def _attributes(study: Study, counts: Mapping[str, Any]) -> str | None:
@@ -160,7 +170,8 @@ def _data_facts(study: Study, pack: Any, store: Store, ledger: Ledger) -> dict[s
     parts = split(pack, study.data)
     facts: dict[str, Any] = {"split_counts": {name: dict(counts) for name, counts in parts.counts.items()}, "notes": []}
     if study.data.protocol == "paper":
-        facts["notes"].append("The published split was taken as it is (protocol paper): near-copies of a picture may lie on both sides of it.")
+        told = parts.leak or "no near-copy was found to lie on both sides of it."
+        facts["notes"].append(f"The published split was taken as it is (protocol paper): {told}")
     if any(pick(GENERATORS, family, "generator family").needs_backgrounds for family in study.families):
         found = backgrounds(pack, parts, study.data, store)
         sheet = _sheet(found.images[:SHEET_TILES])

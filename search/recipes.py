@@ -17,6 +17,7 @@ from trainables.recipe import Amount, ConditioningPart, GeneratorPart, Inspector
 from trainables.registry import pick
 from trainables.scores.names import MMD, full_name, image_score_names
 from trainables.settings import from_plain
+from trainables.zero_shot.settings import ZeroShotPart
 
 BASELINES: dict[str, dict[str, str]] = {
     "plain": {},
@@ -52,8 +53,9 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
             weights_hash=settled.weights_hash,
             inspector=reference_inspector(study),
         ),
+        zero_shot=zero_shot_part(study, params),
         seed=study.seed,
-        units=tuple(units),
+        units=tuple(replace(unit, fold=fold) for unit in units for fold in range(settled.folds)),
         judge=judge,
         precision=settled.precision,
     )
@@ -85,6 +87,13 @@ def inspector_part(params: Mapping[str, Any]) -> InspectorPart:
     """Reads the inspector's part of a point."""
     kind = params["inspector.kind"]
     return InspectorPart(kind=kind, settings=_below(params, f"inspector.{kind}."))
+
+
+def zero_shot_part(study: Study, params: Mapping[str, Any]) -> ZeroShotPart | None:
+    """Reads what stands for unseen classes at a point, where a study has any; a baseline has no use for it."""
+    if study.zero_shot is None:
+        return None
+    return replace(study.zero_shot, unseen_ce=params.get("zero_shot.unseen_ce", study.zero_shot.unseen_ce))
 
 
 def reference_inspector(study: Study) -> InspectorPart:
@@ -138,6 +147,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
     from trainables.datasets.listing import DEFECT_FREE
     from trainables.generators.training.check import Given
     from trainables.generators.training.check import problems as generator_problems
+    from trainables.zero_shot.sources import generator_problems as unseen_problems
 
     found = data_problems(study.data) + objective_problems(study)
     counts = {cls: count["train"] for cls, count in split_counts.items() if cls != DEFECT_FREE} if split_counts is not None else None
@@ -158,6 +168,9 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
                 found.pop()
             said.add((name, part.family))
         found += [(place, text) for text in inspector_problems(inspector_part(params), study)]
+        if (unseen := zero_shot_part(study, params)) is not None:
+            told = [text.partition(": ") for text in unseen_problems(unseen, part, synthesis_part(params))]
+            found += [(f"space.{name}", text) for name, _, text in told]
     return list(dict.fromkeys(found + task_problems(study)))
 
 
@@ -173,7 +186,7 @@ def inspector_problems(part: InspectorPart, study: Study) -> list[str]:
 
 def task_problems(study: Study) -> list[tuple[str, str]]:
     """Says which families can do nothing for a study's task: (dotted name, text)."""
-    if study.task == "classify":
+    if study.task in ("classify", "zero_shot"):
         return []
     of_features = [family for family in study.families if family in GENERATORS and pick(GENERATORS, family, "generator family").makes == "features"]
     text = f"{', '.join(of_features)} makes features of a classifier, not images; leave it out, or set task: classify (it is {study.task})"

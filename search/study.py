@@ -18,6 +18,7 @@ from trainables.errors import SettingsError
 from trainables.scores.names import EXTRACTORS, MMD, TASK_SCORES_PER_CLASS, Direction, full_name, image_score_names, score_names
 from trainables.settings import to_plain
 from trainables.tasks import TASKS, TaskName
+from trainables.zero_shot.settings import ZeroShotPart
 
 
 class StudyError(Exception):
@@ -137,6 +138,8 @@ class Resolved:
     """SHA-256 of those weights."""
     attributes: str | None = None
     """Content hash of the classes' attribute vectors, where a generator may be told the class by them."""
+    folds: int = 1
+    """How many folds each trial has: those of the data, or the sets of unseen classes of task zero_shot."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +157,8 @@ class Study:
     """What may vary, narrowed."""
     objectives: tuple[Objective, ...]
     scores: ScoreSettings = field(default_factory=ScoreSettings)
+    zero_shot: ZeroShotPart | None = None
+    """Which classes are unseen, in task zero_shot; what stands for them is `space.zero_shot.unseen_ce`."""
     search: SearchSettings = field(default_factory=SearchSettings)
     resources: Resources = field(default_factory=Resources)
     storage: Storage = field(default_factory=Storage)
@@ -199,6 +204,7 @@ class Study:
             "space": self.space.to_plain(),
             "objectives": {item.score: item.direction for item in self.objectives},
             "scores": to_plain(self.scores),
+            "zero_shot": _without_embedding(self.zero_shot),
             "search": search,
             "resources": to_plain(self.resources),
             "storage": to_plain(self.storage),
@@ -208,6 +214,11 @@ class Study:
     def to_yaml(self) -> str:
         """Writes the study as a study file: the resolved copy that lies beside a run, which can be run itself."""
         return yaml.safe_dump(self.to_plain(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _without_embedding(part: ZeroShotPart | None) -> Any:
+    """Writes the section of unseen classes; what stands for them is in the space."""
+    return None if part is None else {name: value for name, value in to_plain(part).items() if name != "unseen_ce"}
 
 
 def possible_extractors(scores: ScoreSettings) -> tuple[str, ...]:

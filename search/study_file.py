@@ -32,16 +32,25 @@ from trainables.errors import SettingsError
 from trainables.scores.names import full_name
 from trainables.settings import from_plain
 from trainables.tasks import TASKS, TaskName
+from trainables.zero_shot.settings import ZeroShotPart
 
-SECTIONS = {"data": DataSettings, "scores": ScoreSettings, "search": SearchSettings, "resources": Resources, "storage": Storage, "resolved": Resolved}
+SECTIONS = {
+    "data": DataSettings,
+    "scores": ScoreSettings,
+    "zero_shot": ZeroShotPart,
+    "search": SearchSettings,
+    "resources": Resources,
+    "storage": Storage,
+    "resolved": Resolved,
+}
 """Sections that are plain settings."""
-NAMES = ("study", "seed", "task", "data", "space", "objectives", "scores", "search", "resources", "storage", "resolved")
+NAMES = ("study", "seed", "task", "data", "space", "objectives", "scores", "zero_shot", "search", "resources", "storage", "resolved")
 
-# Studies that do not say otherwise vary the fraction alone: the other kinds say the same in other words.
 OBJECTIVES: dict[TaskName, tuple[str, ...]] = {
     "classify": ("val_macro_f1", "val_kid"),
     "segment": ("val_iou", "val_kid"),
     "detect": ("val_ap", "val_kid"),
+    "zero_shot": ("val_harmonic_mean",),
 }
 """What a study of each task improves unless it says otherwise."""
 
@@ -49,9 +58,11 @@ KINDS: dict[TaskName, tuple[str, ...]] = {
     "classify": ("resnet18", "mobilenet_v2", "fcn"),
     "segment": ("deeplabv3plus", "pan"),
     "detect": ("segdecnet",),
+    "zero_shot": ("resnet18",),
 }
 """Inspectors of a study that names none: each has baselines of its own, so that all there are would leave little to search."""
 
+# Studies that do not say otherwise vary the fraction alone: the other kinds say the same in other words.
 AMOUNT_KINDS = ("per_class", "multiple", "top_up_to", "fraction")
 
 
@@ -100,6 +111,10 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     whole = base_space(search.marks, _open_names([plain.get("space"), list(search.tries)]), task=task)
     space = _space(plain.get("space"), whole, task, settings["data"], problems)
     objectives = _objectives(plain.get("objectives"), scores, task, problems)
+    if task == "zero_shot" and plain.get("zero_shot") is None:
+        problems.append(("zero_shot", "missing: which classes are unseen, for example unseen: [class_9, class_10]"))
+    elif task != "zero_shot" and plain.get("zero_shot") is not None:
+        problems.append(("zero_shot", f"only task: zero_shot has unseen classes, and this one is {task}"))
     if settings["data"] is not None:
         problems += recipes.data_problems(settings["data"])
     if space is not None:
@@ -116,6 +131,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
             space=space,
             objectives=objectives,
             scores=scores,
+            zero_shot=settings["zero_shot"],
             search=search,
             resources=settings["resources"],
             storage=settings["storage"],
@@ -133,8 +149,9 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
 
 def base_space(marks: Sequence[float], named: Sequence[str] = (), *, task: TaskName | None = None) -> Space:
     """Gives everything that can vary in a study of a task, or of any; the inspectors of open names are those that are named."""
-    inspectors = {name: tree for name, tree in inspector_spaces(named).items() if task in (None, task_of(name))}
-    return whole_space(GENERATOR_SPACES, inspectors, marks, masks=task in (None, "segment"))
+    wanted = "classify" if task == "zero_shot" else task
+    inspectors = {name: tree for name, tree in inspector_spaces(named).items() if wanted in (None, task_of(name))}
+    return whole_space(GENERATOR_SPACES, inspectors, marks, masks=task in (None, "segment"), unseen=task in (None, "zero_shot"))
 
 
 def _open_names(given: Any) -> list[str]:
@@ -157,8 +174,11 @@ def point_problems(space: Space, point: Mapping[str, Any]) -> list[tuple[str, st
 
 def _section(section: str, kind: type, given: Any, problems: list[tuple[str, str]]) -> Any:
     """Reads one section of plain settings; None where it has problems, or is `resolved` and absent."""
+    if kind is ZeroShotPart and isinstance(given, Mapping) and "unseen_ce" in given:
+        problems.append((f"{section}.unseen_ce", "a search may vary it: space.zero_shot.unseen_ce"))
+        return None
     if given is None:
-        return None if kind is Resolved else kind()
+        return None if kind in (Resolved, ZeroShotPart) else kind()
     if not isinstance(given, Mapping):
         problems.append((section, f"expected settings with values, found {given!r}"))
         return None

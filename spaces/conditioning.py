@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from spaces.domains import Choice, Domain, Float
+from spaces.domains import Categorical, Choice, Domain, Float
 from spaces.space import Tree
 
 KINDS = ("one_hot", "attributes", "learned", "blend")
@@ -16,6 +16,14 @@ _VAE: Tree = {
 _BLEND: Tree = {"ce_blend": Float(low=0.0, high=1.0, default=0.5, source="ours: half learned, half real")}
 SETTINGS = ("conditioning", *_BLEND, *_VAE)
 """Names of the settings that say how a class is told; all others of a family are its Config's."""
+
+
+UNSEEN: Tree = {
+    "unseen_ce": Categorical(
+        choices=("ridge_mapped", "real", "dissimilarity_threshold"), default="ridge_mapped", source="vaegan2023 states none; systems.md 2.4's preset"
+    )
+}
+"""What stands for a class without images; only in task zero_shot."""
 
 
 def conditioning(default: str = "one_hot", source: str = "the papers' conditional models") -> Choice:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from spaces.conditioning import UNSEEN
 from spaces.domains import Categorical, Choice, Domain, Fixed
 from spaces.space import Space, Tree
 from spaces.synthesis import MASKS, SYNTHESIS
 
 
-def whole_space(generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], marks: Sequence[float], *, masks: bool = False) -> Space:
+def whole_space(
+    generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], marks: Sequence[float], *, masks: bool = False, unseen: bool = False
+) -> Space:
     """Builds the space of a trial.
 
     Args:
@@ -15,6 +18,7 @@ def whole_space(generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], 
         inspectors: settings of each inspector by its kind.
         marks: budgets a generator may be trained for, in kimg; the search starts at the lowest.
         masks: whether synthetic images are to have masks, so that those of generators that make none have to be made.
+        unseen: whether there are classes without images, for which something has to stand.
     """
     ordered = tuple(sorted(marks))
     mark: Domain = Fixed(default=ordered[0], source="search.marks")
@@ -24,6 +28,7 @@ def whole_space(generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], 
         "generator.family": Choice(options=_options(generators), default=next(iter(generators)), first_is_default=True),
         "generator.kimg": mark,
         **{f"synthesis.{name}": domain for name, domain in {**SYNTHESIS, **(MASKS if masks else {})}.items()},
+        **({f"zero_shot.{name}": domain for name, domain in UNSEEN.items()} if unseen else {}),
         "inspector.kind": Choice(options=_options(inspectors), default=next(iter(inspectors)), first_is_default=True),
     }
     return Space(tree)

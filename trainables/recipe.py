@@ -8,6 +8,7 @@ from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.settings import from_plain, to_plain
 from trainables.tasks import TaskName
+from trainables.zero_shot.settings import ZeroShotPart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,10 +148,12 @@ class ScorePart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """One replicate: which draw of the generator's seed and of the inspector's."""
+    """One replicate: which draw of the generator's seed and of the inspector's, on which fold."""
 
     generator: int = 0
     inspector: int = 0
+    fold: int = 0
+    """Which of `data.folds`; in task zero_shot which set of unseen classes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,6 +170,8 @@ class Recipe:
     synthesis: SynthesisPart | None = None
     inspector: InspectorPart
     scores: ScorePart
+    zero_shot: ZeroShotPart | None = None
+    """Which classes are unseen; only, and always, in task zero_shot."""
     seed: int = 0
     """The study's seed."""
     units: tuple[Unit, ...] = (Unit(),)
@@ -177,6 +182,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if (self.generator is None) != (self.synthesis is None):
             raise SettingsError("generator and synthesis: a recipe has both or neither")
+        if (self.task == "zero_shot") != (self.zero_shot is not None):
+            raise SettingsError("zero_shot: task zero_shot says which classes are unseen, and no other does")
         if not self.units:
             raise SettingsError("units: a trial needs at least one")
 

@@ -17,11 +17,12 @@ from trainables.datasets.splits import split
 from trainables.feature_unit import run_feature_unit
 from trainables.generators.training.stage import makes_features
 from trainables.progress import Progress, Scores
-from trainables.recipe import Recipe
+from trainables.recipe import Recipe, Unit
 from trainables.registry import resolve
 from trainables.store import Store
 from trainables.tasks import TASKS
 from trainables.unit import run_unit
+from trainables.zero_shot.unit import run_zero_shot_unit
 
 
 def run_trial(recipe: Recipe, store: Store, *, device: str = "cpu", threads: int = 1) -> Iterator[Progress | Scores]:
@@ -40,12 +41,21 @@ def run_trial(recipe: Recipe, store: Store, *, device: str = "cpu", threads: int
     torch.set_num_threads(threads)
     yield Progress(stage="data")
     pack = open_pack(recipe.data, recipe.fingerprint, store)
-    bench = Bench(recipe=recipe, store=store, device=device, pack=pack, parts=split(pack, recipe.data), task=resolve(TASKS[recipe.task])(pack))
-    run = run_feature_unit if makes_features(recipe.generator) else run_unit
+    task = resolve(TASKS[recipe.task])(pack)
+    bench = Bench(recipe=recipe, store=store, device=device, pack=pack, parts=split(pack, recipe.data), task=task)
     results = []
     for position, unit in enumerate(recipe.units):
-        results.append((yield from _at_unit(run(bench, position, unit), position)))
+        folded = replace(bench, parts=split(pack, recipe.data, unit.fold)) if recipe.data.folds else bench
+        results.append((yield from _at_unit(_started(folded, position, unit), position)))
     yield _summary(bench, results)
+
+
+def _started(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
+    """Starts a unit of the kind that the recipe asks for."""
+    recipe = bench.recipe
+    if recipe.zero_shot is not None:
+        return run_zero_shot_unit(bench, position, unit, recipe.zero_shot, fold=unit.fold)
+    return run_feature_unit(bench, position, unit) if makes_features(recipe.generator) else run_unit(bench, position, unit)
 
 
 def _at_unit(work: Generator[Progress, None, UnitResult], position: int) -> Generator[Progress, None, UnitResult]:
@@ -88,6 +98,12 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
     }
     if makes_features(recipe.generator):
         conditions["synthetic"] = "features of the trial's own inspector"
+    if bench.parts.leak:
+        conditions["leak"] = bench.parts.leak
+    if recipe.data.folds:
+        conditions["folds"] = recipe.data.folds
+    if recipe.zero_shot is not None:
+        conditions["unseen"] = "every pair in turn" if recipe.zero_shot.unseen == "pairs" else ", ".join(recipe.zero_shot.unseen)
     if recipe.judge:
         conditions["test_images"] = sum(count["test"] for count in counts.values())
     if recipe.scores.weights_hash is not None:

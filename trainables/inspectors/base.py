@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from trainables.datasets.augmentation import Policy
 from trainables.errors import SettingsError
-
-Task = Literal["classify", "segment", "detect"]
-
+from trainables.tasks import TaskName
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Settings that all inspectors share."""
+
+    LEAST_BATCH: ClassVar[int] = 2
+    """Fewest images a step: most inspectors have batch norm, which needs two. One that does not says so in its own settings."""
 
     lr: float = 1e-4
     """Learning rate of AdamW at its start; it falls along a cosine. SDG-GAN, section 4.3; the other papers state none, and none states a schedule."""
@@ -44,7 +45,13 @@ class Config:
     """Weights that the training starts from: the inspector.safetensors of an earlier winner, of the same inspector, classes and channels."""
 
     def __post_init__(self) -> None:
-        limits = {"lr": (1e-6, 1.0), "epochs": (1, 10_000), "batch": (2, 4096), "weight_decay": (0.0, 1.0), "min_steps": (0, 10_000_000)}
+        limits = {
+            "lr": (1e-6, 1.0),
+            "epochs": (1, 10_000),
+            "batch": (self.LEAST_BATCH, 4096),
+            "weight_decay": (0.0, 1.0),
+            "min_steps": (0, 10_000_000),
+        }
         limits |= {"synthetic_weight": (0.0, 10.0), "finetune_epochs": (0, 10_000)}
         wrong = []
         for name, (low, high) in limits.items():
@@ -118,7 +125,7 @@ class InspectorNetwork(nn.Module, ABC):
     VERSION: ClassVar[int] = 1
     """Part of the stage key: changes when the same settings give other numbers."""
     Config: ClassVar[type[Any]] = Config
-    task: ClassVar[Task]
+    task: ClassVar[TaskName]
     bf16_on_cpu: ClassVar[bool] = True
     """False where bfloat16 is slower than float32 on a CPU, and is therefore not used there."""
 
