@@ -15,7 +15,7 @@ from trainables.datasets.settings import DataSettings, ProceduralSettings
 from trainables.errors import DatasetError, SettingsError
 from trainables.generators.training.stage import load_sampler
 from trainables.progress import Progress, Scores
-from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
+from trainables.recipe import Amount, GeneratorPart, InspectorPart, MaskPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.store import Store
 from trainables.trial import run_trial
 
@@ -159,3 +159,46 @@ def test_a_trial_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path) -> N
 def test_settings_that_no_family_has_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="did you mean width"):
         run(run_trial(recipe(generator=GeneratorPart(family="dcgan", kimg=1, settings={"widht": 8})), Store(tmp_path)))
+
+
+SEGMENTER = InspectorPart(kind="deeplabv3plus", settings={"encoder": "resnet18", "min_steps": 2, "epochs": 1, "batch": 16, "augment": "flips"})
+DETECTOR = InspectorPart(kind="segdecnet", settings={"width": 0.05, "min_steps": 2, "epochs": 1, "batch": 4})
+WITH_FREE = replace(DATA, defect_free="class")
+
+
+def test_segmentation_with_masks_from_the_generator_and_made_for_it(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"task": "segment", "data": WITH_FREE, "inspector": SEGMENTER, "scores": ScorePart(inspector=SEGMENTER)}
+    common["fingerprint"] = fingerprint(WITH_FREE)
+    pasted = run(run_trial(recipe(**common, generator=GeneratorPart(family="cutpaste", kimg=1.0)), Store(tmp_path)))
+    assert "masks" not in {use.stage for use in pasted.stages}
+    assert 0.0 <= pasted.values["val_iou"] <= 1.0 and pasted.values["val_kid_inspector"] is not None  # type: ignore[operator]
+    assert pasted.classes[0] == "background" and len(pasted.confusion["val"]) == 7
+    # A segmenter that learnt for two steps marks next to anything, so that every image has a mask that is sure enough.
+    masks = MaskPart(threshold=0.01, min_area_px=1)
+    synthesis = SynthesisPart(amount=Amount(kind="per_class", value=6), masks=masks)
+    first = run(run_trial(recipe(**common, synthesis=synthesis), Store(tmp_path)))
+    made = [use for use in first.stages if use.stage == "masks"]
+    assert {use.cls for use in made} == set(first.classes[1:]) and not any(use.reused for use in made)
+    other = replace(synthesis, masks=replace(masks, closing_px=0))
+    again = run(run_trial(recipe(**common, synthesis=other), Store(tmp_path)))
+    assert {use.stage for use in again.stages if not use.reused} == {"masks", "inspector"}, "other masks teach another inspector"
+
+
+def test_detection_counts_all_defects_as_one(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"task": "detect", "data": WITH_FREE, "inspector": DETECTOR, "scores": ScorePart(inspector=DETECTOR)}
+    common["fingerprint"] = fingerprint(WITH_FREE)
+    synthesis = SynthesisPart(amount=Amount(kind="per_class", value=6), filter="confidence", min_confidence=0.0)
+    pooled = replace(DCGAN, settings={**DCGAN.settings, "class_mode": "pooled"})
+    found = run(run_trial(recipe(**common, generator=pooled, synthesis=synthesis, judge=True), Store(tmp_path)))
+    assert found.values["test_ap"] is not None and found.values["test_f_oracle"] is not None and found.values["val_auc"] is not None
+    assert len({use.key for use in found.stages if use.stage == "pool"}) == 6, "nobody sorts, so each class draws its own images"
+    assert found.conditions["task"] == "detect"
+
+
+def test_each_fold_is_a_unit_with_a_split_of_its_own(tmp_path: Path) -> None:
+    data = replace(DATA, folds=3)
+    units = tuple(Unit(fold=fold) for fold in range(3))
+    scores = run(run_trial(recipe(data=data, fingerprint=fingerprint(data), generator=None, units=units, judge=True), Store(tmp_path)))
+    assert len({use.key for use in scores.stages}) == 3 and scores.conditions["folds"] == 3
+    (matrix,) = [scores.confusion["test"]]
+    assert sum(map(sum, matrix)) == 6 * 20, "every image is tested once"
