@@ -92,7 +92,8 @@ def train_classifier(
         reader: what scales features and reads embeddings.
         names: of classes and attributes.
         uses: what the classifier is shown.
-        percentile: hundredths of the validation images whose dissimilarity is to lie below the threshold; None where the classifier decides.
+        percentile: hundredths of the validation images that are to be called seen: by the threshold of their dissimilarity, or, where there are
+            synthetic features of unseen classes, by a calibrated classifier. None leaves the classifier as it was learned.
         lr: learning rate of Adam.
         epochs: passes over all features, `FEWEST_STEPS` steps at least.
         real: features of the seen classes' training split; labels from 0.
@@ -147,17 +148,33 @@ def train_classifier(
                 store.write_scratch(scratch, state_to_bytes(course.state()))
                 raise
             told = time.monotonic()
-    threshold = None
-    if percentile is not None:
+    head, threshold = course.best(), None
+    if percentile is not None and names.unseen:
+        calibrate(head, reader.shown(validation.features, uses), len(names.seen), percentile)
+    elif percentile is not None:
         threshold = unseen_threshold(dissimilarity(reader(validation.features).embedded, reader.vectors), percentile)
-    router = Router(
-        reader=reader, head=course.best(), seen=names.seen, unseen=names.unseen, attributes=names.attributes, uses=uses, threshold=threshold
-    )
+    router = Router(reader=reader, head=head, seen=names.seen, unseen=names.unseen, attributes=names.attributes, uses=uses, threshold=threshold)
     files = {"router.safetensors": save(router.state()), "router.json": json.dumps(router.outline(), allow_nan=False).encode()}
     info = {"seconds": course.seconds, "device": "cpu", "taken_step": course.taken, "val_seen": course.score}
     entry = store.publish(STAGE, key, files, info)
     store.drop_scratch(scratch)
     return Routed(key=key, entry=entry, reused=False)
+
+
+def calibrate(head: nn.Linear, inputs: Tensor, seen: int, percentile: float) -> None:
+    """Moves the biases of the unseen classes together, in place, so that so many hundredths of seen classes' images are called seen.
+
+    A classifier that has met real features of some classes and synthetic ones of others prefers the former (Chao et al. 2016, who take the constant
+    from classes that are pretended to be unseen; here seen validation images alone give it).
+
+    Args:
+        head: the classifier, seen classes first.
+        inputs: what it is shown of validation images of seen classes.
+        seen: number of seen classes.
+        percentile: 0..100.
+    """
+    logits = head(inputs)
+    head.bias[seen:] -= unseen_threshold(logits[:, seen:].amax(1) - logits[:, :seen].amax(1), percentile)
 
 
 class _Course:

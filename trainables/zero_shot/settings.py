@@ -31,7 +31,10 @@ class ZeroShotPart:
     """What stands for an unseen class: its attributes; these, mapped to where the seen classes' vectors lie; or nothing: an image that is too
     dissimilar to every seen class is then unseen, whichever class it is of. The paper states none; the map is the preset (systems.md 2.4)."""
     percentile: float = 95.0
-    """Where the dissimilarity's threshold lies: so many hundredths of the seen classes' validation images are below."""
+    """Where the dissimilarity's threshold lies: so many hundredths of the seen classes' validation images are below. The same with `calibrate`."""
+    calibrate: bool = False
+    """Whether the classifier's unseen logits are raised or lowered together, so that it calls just `percentile` hundredths of the seen classes'
+    validation images seen (calibrated stacking, Chao et al. 2016); no paper here does. Without effect where a threshold decides anyway."""
     classify: Literal["family", "features", "embedded"] = "family"
     """What the classifier is shown: features; these with the hidden layer of the attribute decoder and what it reads (TF-VAEGAN); or the family's own
     way: features for vaegan_ce, embedded for tf_vaegan."""

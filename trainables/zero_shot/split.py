@@ -109,5 +109,5 @@ def seen_bench(bench: Bench, split: ZeroShotSplit) -> Bench:
     rows = {"train": split.train, "val": split.val, "test": split.test}
     counts = {cls: {name: int((labels[own] == label).sum()) for name, own in rows.items()} for label, cls in enumerate(split.seen_classes)}
     free = bench.parts.backgrounds[np.isin(bench.parts.backgrounds, split.train)]
-    parts = Split(key=split.key, train=split.train, val=split.val, test=split.test, backgrounds=free, counts=counts)
+    parts = replace(bench.parts, key=split.key, train=split.train, val=split.val, test=split.test, backgrounds=free, counts=counts)
     return replace(bench, pack=pack, parts=parts, task=ZeroShot(pack))

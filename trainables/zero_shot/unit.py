@@ -162,7 +162,7 @@ class _Course:
             reader=told.reader,
             names=Names(seen=split.seen_classes, unseen=() if by_threshold else split.unseen_classes, attributes=told.attributes),
             uses=uses_of(self.part, recipe.generator),
-            percentile=self.part.percentile if by_threshold else None,
+            percentile=self.part.percentile if by_threshold or self.part.calibrate else None,
             lr=config.classifier_lr,
             epochs=config.classifier_epochs,
             real=LabelledFeatures(features=features.values, labels=real.labels),

@@ -87,6 +87,22 @@ def test_a_threshold_keeps_its_share_of_the_seen_validation_images(tmp_path: Pat
     assert bool(router.answer(clouds([3], 30, seed=5).features).is_unseen.all())
 
 
+def test_a_calibrated_classifier_calls_its_share_of_the_seen_validation_images_seen(tmp_path: Path) -> None:
+    # Synthetic features that lie half way to a seen class: the classifier, learned on three times as many real ones, misses most real ones of d.
+    random = torch.Generator().manual_seed(1)
+    centre = 0.5 * (torch.eye(6)[3] + torch.eye(6)[0])
+    near = LabelledFeatures(features=100.0 + 3.0 * centre + 0.4 * torch.randn(15, 6, generator=random), labels=torch.full((15,), 3))
+    validation, asked = clouds([0, 1, 2], 20, seed=2), clouds([0, 1, 2, 3], 20, seed=3)
+    plain = ended(training(Store(tmp_path), synthetic=near)).router()
+    for percentile, strange in ((90.0, 6), (50.0, 30)):
+        moved = ended(training(Store(tmp_path), synthetic=near, percentile=percentile)).router()
+        assert int(moved.answer(validation.features).is_unseen.sum()) == strange and moved.threshold is None
+        before, after = plain.answer(asked.features), moved.answer(asked.features)
+        torch.testing.assert_close(before.logits[:, :3], after.logits[:, :3])
+        shift = after.logits[:, 3] - before.logits[:, 3]
+        torch.testing.assert_close(shift, shift[:1].expand(80))
+
+
 def test_a_classifier_that_goes_on_ends_bit_for_bit_where_an_undisturbed_one_ends(tmp_path: Path) -> None:
     whole = ended(training(Store(tmp_path / "whole")))
     store = Store(tmp_path / "broken")

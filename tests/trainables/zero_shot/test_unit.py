@@ -86,6 +86,9 @@ def test_one_generator_serves_every_reading_of_what_stands_for_an_unseen_class(p
     assert stages(alarm) == ["inspector", "conditioning", "generator", STAGE] and stages(alarm, made=True) == [STAGE]
     assert alarm.values["val_zsl_accuracy"] is None and alarm.confusion == {} and alarm.synthetic_counts == {}
     assert alarm.values["val_auc_unseen"] == mapped.values["val_auc_unseen"] == first.values["val_auc_unseen"], "all read the same embedding"
+    even = run(recipe(), tmp_path, pack, replace(PART, calibrate=True, percentile=50.0))
+    assert stages(even, made=True) == [STAGE] and even.values["val_zsl_accuracy"] == 1.0
+    assert even.values["val_seen"] <= 0.5, "half of the seen images are called unseen"  # type: ignore[operator]
     keen = run(recipe(), tmp_path, pack, replace(PART, unseen_ce="dissimilarity_threshold", percentile=10.0))
     assert keen.values["val_seen"] < alarm.values["val_seen"] or keen.values["val_unseen"] > alarm.values["val_unseen"]  # type: ignore[operator]
 
