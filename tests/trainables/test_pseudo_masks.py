@@ -133,7 +133,7 @@ def test_masks_are_made_once_and_found_again(tmp_path: Path, monkeypatch: pytest
     assert (first.reused, again.reused) == (False, True) and loaded == ["k"]
     assert first.key == again.key and first.seconds == again.seconds
     assert torch.equal(first.masks, again.masks) and torch.equal(first.sureness, again.sureness)
-    assert again.usable(MaskPart()).tolist() == [True, True, False], "without a defect an image is of no use"
+    assert again.usable(MaskPart()).dtype == torch.bool and again.usable(MaskPart()).tolist() == [True, True, False], "no defect, no use"
     sure = made(MaskPart(min_sureness=0.7))
     assert sure.reused and sure.usable(MaskPart(min_sureness=0.7)).tolist() == [True, False, False]
 
