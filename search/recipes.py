@@ -186,6 +186,8 @@ def inspector_problems(part: InspectorPart, study: Study) -> list[str]:
 
 def task_problems(study: Study) -> list[tuple[str, str]]:
     """Says which families can do nothing for a study's task: (dotted name, text)."""
+    if study.task == "zero_shot" and "confidence" in study.space.names()["synthesis.filter"].grid(0):
+        return [("space.synthesis.filter", "no inspector knows classes without images, so that none can filter them; expected none")]
     if study.task in ("classify", "zero_shot"):
         return []
     of_features = [family for family in study.families if family in GENERATORS and pick(GENERATORS, family, "generator family").makes == "features"]

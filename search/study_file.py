@@ -231,6 +231,9 @@ def _space(given: Any, whole: Space, task: TaskName, data: DataSettings | None, 
         return None
     wanted = dict(flatten(given or {}, whole.names()))
     wanted.setdefault("inspector.kind", [kind for kind in KINDS[task] if kind in whole.tree["inspector.kind"].grid(0)])
+    if task == "zero_shot":
+        # No inspector knows a class without images, so that none could filter them.
+        wanted.setdefault("synthesis.filter", "none")
     if "synthesis.amount" not in wanted:
         named = [kind for kind in AMOUNT_KINDS if f"synthesis.{kind}" in wanted]
         wanted["synthesis.amount"] = named or ["fraction"]
