@@ -56,7 +56,7 @@ OBJECTIVES: dict[TaskName, tuple[str, ...]] = {
 
 KINDS: dict[TaskName, tuple[str, ...]] = {
     "classify": ("resnet18", "mobilenet_v2", "fcn"),
-    "segment": ("deeplabv3plus", "pan"),
+    "segment": ("deeplabv3plus",),
     "detect": ("segdecnet",),
     "zero_shot": ("resnet18",),
 }
