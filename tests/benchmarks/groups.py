@@ -43,7 +43,8 @@ def tell(name: str, looks: "list[object]", truth: "np.ndarray", reading_s: float
     wrong = {(int(i), int(j)) for i, j in near if truth[i] != truth[j]}
     alone = len(right) / np.triu(truth[:, None] == truth, 1).sum()
     print(f"  thumbnails only: {100 * alone:.2f} % of true pairs, {len(wrong)} false, {plain_s:.1f} s ({plain_busy_s:.1f} s of processor)")
-    print(f"  ratio: {f'{recall / alone:.3f} times' if alone else 'all against none of'} the pairs for {busy_s / plain_busy_s:.1f} times the processor")
+    gain = f"{recall / alone:.3f} times" if alone else "all against none of"
+    print(f"  ratio: {gain} the pairs for {busy_s / plain_busy_s:.1f} times the processor")
 
 
 def main() -> None:
