@@ -46,6 +46,30 @@ _STOCK: dict[str, Domain] = {
 }
 """Settings of networks of other libraries."""
 
+_SEGDECNET: dict[str, Domain] = {
+    **_CLASSIFIER,
+    "lr": Float(low=5e-3, high=1.0, log=True, default=0.05, source="SegDecNet: DAGM 0.05, KSDD 1, KSDD2 0.01, Severstal 0.1"),
+    "epochs": Int(low=3, high=100, log=True, default=70, source="SegDecNet: DAGM 70, KSDD and KSDD2 50, Severstal 40 to 90"),
+    "batch": Categorical(choices=(1, 4, 10), default=1, source="SegDecNet: Severstal 10, others 1"),
+    "weight_decay": Fixed(default=0.0, source="SegDecNet has none", within=Float(low=1e-6, high=1e-2, log=True, default=1e-4, also=(0.0,))),
+    "balance": Categorical(
+        choices=("rotate", "none", "oversample", "undersample"), default="rotate", source="SegDecNet: a good image for each defective one, in turns"
+    ),
+    "width": Fixed(default=1.0, source="SegDecNet: 32, 64 and 1024 channels", within=Float(low=0.05, high=1.0, log=True, default=1.0)),
+    "feature_norm": Fixed(
+        default="sqrt_std", source="SegDecNet's published code", within=Categorical(choices=("sqrt_std", "std"), default="sqrt_std")
+    ),
+    "gradient_stop": Categorical(choices=(True, False), default=True, source="SegDecNet; never where no defect has pixel labels"),
+    "dynamic_balance": Categorical(choices=(True, False), default=True, source="SegDecNet"),
+    "delta_cls": Float(low=0.01, high=1.0, log=True, default=1.0, source="SegDecNet: DAGM and KSDD2 1, KSDD 0.01, Severstal 0.1"),
+    "weight_max": Categorical(choices=(1.0, 3.0, 10.0), default=10.0, source="SegDecNet: DAGM 10, KSDD and Severstal 1, KSDD2 3"),
+    "weight_power": Categorical(choices=(1.0, 2.0), default=1.0, source="SegDecNet: DAGM 1, others 2"),
+    "dilate_px": Categorical(choices=(1, 7, 15), default=7, source="SegDecNet: DAGM and KSDD 7, KSDD2 15, Severstal 1"),
+    # Not varied unless a study says so: how much was labelled is what is compared.
+    "pixel_labels": Fixed(default=1.0, source="SegDecNet: from all to none", within=Float(low=0.0, high=1.0, default=1.0)),
+}
+"""Settings of the detector; Božič et al. 2021 and systems.md 1.1."""
+
 _SEGMENTER: dict[str, Domain] = {
     **_CLASSIFIER,
     "lr": Float(low=1e-5, high=3e-3, log=True, default=1e-4, source="Saiz et al. state none; systems.md 2.3"),
@@ -91,6 +115,7 @@ INSPECTOR_SPACES: dict[str, Tree] = {
     "inception_cnn": _CLASSIFIER,
     "baseline_cnn": _CLASSIFIER,
     "cnn_sca": _CLASSIFIER,
+    "segdecnet": _SEGDECNET,
     "deeplabv3plus": _strided(8, 16),
     "pan": _strided(16, 32),
     "timm:<name>": _STOCK,

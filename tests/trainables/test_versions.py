@@ -83,6 +83,7 @@ STAGES = {
         + [f"inspectors/{name}.py" for name in ("fcn", "sdg_cnns", "cnn_sca")],
         "0db9da90e3bd",
     ),
+    "inspectors.segdecnet:SegDecNet.VERSION": (1, ["inspectors/segdecnet.py", "inspectors/defect_weights.py"], "f1e3a14203a1"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),
     "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "dd74ba6f8ee9"),

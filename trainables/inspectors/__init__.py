@@ -10,6 +10,7 @@ INSPECTORS = {
     "inception_cnn": "trainables.inspectors.sdg_cnns:InceptionCNN",
     "baseline_cnn": "trainables.inspectors.sdg_cnns:BaselineCNN",
     "cnn_sca": "trainables.inspectors.cnn_sca:CnnSca",
+    "segdecnet": "trainables.inspectors.segdecnet:SegDecNet",
     "deeplabv3plus": "trainables.inspectors.segmenters:DeepLabV3Plus",
     "pan": "trainables.inspectors.segmenters:PAN",
     "timm:<name>": "trainables.inspectors.timm_networks:timm_kind",

@@ -15,6 +15,7 @@ from trainables.datasets.augmentation import Policy
 from trainables.errors import SettingsError
 from trainables.tasks import TaskName
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Settings that all inspectors share."""

@@ -21,7 +21,7 @@ CLASSIFIERS = [kind for kind in KINDS if pick(INSPECTORS, kind, "inspector").tas
 SEGMENTER = {"encoder": "tu-test_resnet", "augment": "none"}
 """Their own augmentation makes an epoch fifteen times as long."""
 
-SMALL = {"fcn": {"width": 8}, "deeplabv3plus": SEGMENTER, "pan": SEGMENTER, "smp:unet": SEGMENTER}
+SMALL = {"fcn": {"width": 8}, "segdecnet": {"width": 0.05}, "deeplabv3plus": SEGMENTER, "pan": SEGMENTER, "smp:unet": SEGMENTER}
 """Settings that keep an inspector quick in a test, where its defaults do not."""
 
 LARGE = ("resnet50", "efficientnet_v2_s", "inception_v3")
