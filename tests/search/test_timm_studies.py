@@ -47,8 +47,11 @@ def test_reading_a_study_loads_neither_torch_nor_timm() -> None:
 
 def test_the_schema_knows_open_names() -> None:
     space = json_schema()["properties"]["space"]
-    (pattern,) = space["properties"]["inspector"]["patternProperties"]
-    assert re.fullmatch(pattern, "timm:resnet10t") and not re.fullmatch(pattern, "timm:resnet18.a1_in1k")
+    patterns = space["properties"]["inspector"]["patternProperties"]
+    assert [name for name in ("timm:resnet10t", "smp:unet", "timm:resnet18.a1_in1k") if any(re.fullmatch(pattern, name) for pattern in patterns)] == [
+        "timm:resnet10t",
+        "smp:unet",
+    ]
     assert any(re.fullmatch(name, "inspector.timm:resnet10t.lr") for name in space["patternProperties"])
     kinds = space["properties"]["inspector"]["properties"]["kind"]["anyOf"][0]["anyOf"]
-    assert "fcn" in kinds[0]["enum"] and re.fullmatch(kinds[1]["pattern"], "timm:resnet10t")
+    assert "fcn" in kinds[0]["enum"] and any(re.fullmatch(kind["pattern"], "timm:resnet10t") for kind in kinds[1:])
