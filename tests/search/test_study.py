@@ -342,7 +342,8 @@ def test_the_schema_knows_what_the_reader_knows() -> None:
     schema = json_schema()
     json.dumps(schema)
     properties = schema["properties"]
-    assert set(properties) == {"study", "seed", "zero_shot", "task", "data", "space", "objectives", "scores", "search", "resources", "storage", "resolved"}
+    sections = ["study", "seed", "task", "data", "space", "objectives", "scores", "zero_shot", "search", "resources", "storage", "resolved"]
+    assert set(properties) == set(sections)
     assert properties["data"]["properties"]["protocol"]["enum"] == ["strict", "paper"]
     assert properties["search"]["properties"]["try"]["type"] == "array"
     assert "held out for validation" in properties["data"]["properties"]["val_fraction"]["description"]
