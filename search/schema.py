@@ -156,5 +156,7 @@ def _narrowing(domain: Domain) -> dict[str, Any]:
         value = {"type": ["string", "null"]}
     else:
         value = {"const": bounds.default}
+    if isinstance(domain, Fixed) and domain.default is None and isinstance(bounds, Float | Int):
+        value = {"anyOf": [value, {"type": "null"}]}
     source = f" [{domain.source}]" if domain.source else ""
     return {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}, *ranges], "description": f"{domain.describe()}{source}"}

@@ -56,7 +56,8 @@ class Fixed:
     def narrow(self, wanted: Any) -> "Domain":
         """Takes what `within` allows; otherwise accepts only what it already is."""
         if self.within is not None:
-            return self.within.narrow(wanted)
+            # What a setting is anyway may lie outside of what a study can choose: none, where any other value is a number.
+            return self if wanted is None and self.default is None else self.within.narrow(wanted)
         for value in wanted if isinstance(wanted, list | tuple) else [wanted]:
             self.check(value)
         return self

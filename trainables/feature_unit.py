@@ -17,12 +17,11 @@ from trainables.inspectors.head import LabelledFeatures, judge_head, retrain_hea
 from trainables.inspectors.stage import Inspected, read_predictions
 from trainables.progress import Progress, StageUse
 from trainables.recipe import Unit
-from trainables.scores.classification import classification_scores
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
-from trainables.steps import condition, draw_pool, train_generators, train_inspector
+from trainables.steps import condition, draw_pool, score_splits, train_generators, train_inspector
 from trainables.synthesis import Chosen
 
 
@@ -83,10 +82,7 @@ def _retrain(
     entries = {"val": head.entry}
     if recipe.judge:
         entries["test"] = judge_head(head.entry, test=_labelled(bench, extractor, "test"), inputs=[bench.parts.key], store=bench.store).entry
-    for name, entry in entries.items():
-        said = read_predictions(entry)
-        values, result.confusion[name] = classification_scores(said["logits"], said["labels"], bench.pack.classes, split=name)
-        result.values |= values
+    score_splits(bench, {name: read_predictions(entry) for name, entry in entries.items()}, result)
 
 
 def _labelled(bench: Bench, extractor: Extractor, name: str) -> LabelledFeatures:

@@ -20,7 +20,7 @@ from trainables.generators.training.stage import MarkEntry, load_sampler, resolv
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.head import predict_features
 from trainables.inspectors.stage import Inspected, inspect, load_inspector
-from trainables.inspectors.training import predict
+from trainables.inspectors.training import predict, read_config
 from trainables.progress import Progress, StageUse
 from trainables.pseudo_masks import masks_key, stored_masks
 from trainables.recipe import InspectorPart, MaskPart, Unit
@@ -301,3 +301,13 @@ def _taken_for(bench: Bench, judged: Extractor, label: int, least: float) -> Cal
         return bench.task.taken_for(opinion, label, least)
 
     return accept
+
+
+def score_splits(bench: Bench, said: Mapping[str, Mapping[str, torch.Tensor]], result: UnitResult) -> None:
+    """Scores what the trial's inspector said of each split that was read; thresholds come from validation."""
+    config = read_config(bench.recipe.inspector)
+    for name, own in said.items():
+        scored = bench.task.score(own, validated=said["val"], config=config, split=name)
+        result.values |= scored.values
+        if scored.confusion is not None:
+            result.confusion[name] = scored.confusion

@@ -17,7 +17,7 @@ from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.samples import ClassImages, stored_sheet
 from trainables.seeds import child_seed
-from trainables.steps import condition, draw_pool, is_sorted, train_generators, train_inspector
+from trainables.steps import condition, draw_pool, is_sorted, score_splits, train_generators, train_inspector
 from trainables.synthesis import Chosen, Source
 
 
@@ -116,13 +116,8 @@ def _real_features(bench: Bench, extractor: Extractor, name: str, rows: Indices)
 
 def _score_predictions(bench: Bench, trained: Inspected, result: UnitResult) -> None:
     """Scores what the inspector said to every split that may be read."""
-    validated = read_predictions(trained.entry)
-    said = {"val": validated}
+    said = {"val": read_predictions(trained.entry)}
     if bench.recipe.judge:
         test = bench.task.known(bench.images(bench.parts.test), bench.parts.test)
         said["test"] = read_predictions(judge(trained.entry, test=test, inputs=[bench.parts.key], device=bench.device, store=bench.store).entry)
-    for name, own in said.items():
-        scored = bench.task.score(own, validated=validated, split=name)
-        result.values |= scored.values
-        if scored.confusion is not None:
-            result.confusion[name] = scored.confusion
+    score_splits(bench, said, result)

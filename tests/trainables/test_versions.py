@@ -71,12 +71,12 @@ STAGES = {
     "inspectors.stage:VERSION": (
         1,
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "base")), "datasets/augmentation.py"],
-        "53fa8ffbbd39",
+        "725d0e087e70",
     ),
     "pseudo_masks:VERSION": (1, ["pseudo_masks.py"], "9dbe41bd8595"),
     "inspectors.segmenters:Segmenter.VERSION": (1, ["inspectors/segmenters.py", "inspectors/pixel_losses.py"], "701aaeded2d2"),
     "inspectors.head:VERSION": (1, ["inspectors/head.py"], "3ef502b08122"),
-    "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "332953b2c4b2"),
+    "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "7f7056b2abbc"),
     "inspectors.classifiers:Classifier.VERSION": (
         1,
         [f"inspectors/{name}.py" for name in ("classifiers", "stock", "torchvision_networks", "timm_networks", "seeded", "local_weights")]

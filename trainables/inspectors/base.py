@@ -15,6 +15,9 @@ from trainables.datasets.augmentation import Policy
 from trainables.errors import SettingsError
 from trainables.tasks import TaskName
 
+TARGETS = ("target_sensitivity", "target_specificity")
+"""Settings that choose a threshold once an inspector is trained."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
@@ -44,6 +47,10 @@ class Config:
     """Passes over the real training images alone, after all others, at a tenth of the learning rate."""
     start_from: str | None = None
     """Weights that the training starts from: the inspector.safetensors of an earlier winner, of the same inspector, classes and channels."""
+    target_sensitivity: float | None = None
+    """Share of the defective validation images that the operating point is to find; it changes no weight, so that it is in no key."""
+    target_specificity: float | None = None
+    """Share of the defect-free validation images that it is to pass; one of the two, or none: then it is where F is best."""
 
     def __post_init__(self) -> None:
         limits = {
@@ -58,6 +65,10 @@ class Config:
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 wrong.append(f"{name}: {getattr(self, name)} is not between {low} and {high}")
+        targets = {name: target for name in TARGETS if (target := getattr(self, name)) is not None}
+        wrong += [f"{name}: {target} is not above 0 and at most 1" for name, target in targets.items() if not 0.0 < target <= 1.0]
+        if len(targets) > 1:
+            wrong.append(f"{', '.join(targets)}: expected one of the two; a threshold cannot be held to both")
         if wrong:
             raise SettingsError("; ".join(wrong))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.datasets.packs import content_hash
 from trainables.inspectors import INSPECTORS
-from trainables.inspectors.base import LabelledImages
+from trainables.inspectors.base import TARGETS, LabelledImages
 from trainables.inspectors.training import Checkpoint, Inspector, build, predict, read_config, start_from, train
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart
@@ -66,7 +66,7 @@ def inspector_key(part: InspectorPart, *, inputs: Sequence[str], size_px: int, c
     """
     settings = {
         "kind": part.kind,
-        "config": _named_by_content(to_plain(read_config(part))),
+        "config": _deciding(to_plain(read_config(part))),
         "size_px": size_px,
         "channels": channels,
         "num_classes": num_classes,
@@ -75,13 +75,14 @@ def inspector_key(part: InspectorPart, *, inputs: Sequence[str], size_px: int, c
     return stage_key(STAGE, version=1000 * VERSION + pick(INSPECTORS, part.kind, "inspector").VERSION, settings=settings, inputs=inputs, seed=seed)
 
 
-def _named_by_content(config: dict[str, Any]) -> dict[str, Any]:
-    """Names files of weights by their content, wherever they lie.
+def _deciding(config: dict[str, Any]) -> dict[str, Any]:
+    """Keeps the settings that decide what is trained, with files of weights named by their content, wherever they lie.
 
     Raises:
         DatasetError: one cannot be read.
     """
-    return {name: content_hash(Path(value).expanduser()) if name in FILES and value is not None else value for name, value in config.items()}
+    kept = {name: value for name, value in config.items() if name not in TARGETS}
+    return {name: content_hash(Path(value).expanduser()) if name in FILES and value is not None else value for name, value in kept.items()}
 
 
 def inspect(

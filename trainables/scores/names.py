@@ -68,7 +68,8 @@ ORACLE = "_oracle"
 """Ends the base of a score whose threshold was chosen on the very split that it is measured on (systems.md 2.8); on validation all are such."""
 ZERO_SHOT: dict[str, Direction] = dict.fromkeys(("seen", "unseen", "harmonic_mean", "zsl_accuracy", "auc_unseen"), "maximize")
 TASK_SCORES: dict[str, dict[str, Direction]] = {
-    "classify": CLASSIFICATION,
+    # Where defect-free images are a class.
+    "classify": {**CLASSIFICATION, **OPERATING},
     "segment": SEGMENTATION,
     "detect": DETECTION,
     "zero_shot": ZERO_SHOT,

@@ -11,7 +11,7 @@ from torch import Tensor
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.splits import Indices
-from trainables.inspectors.base import LabelledImages
+from trainables.inspectors.base import Config, LabelledImages
 from trainables.synthesis import Chosen
 
 
@@ -76,12 +76,13 @@ class Task(ABC):
         return (opinion.argmax(1) == label) & (opinion.softmax(1)[:, label] >= least)
 
     @abstractmethod
-    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
         """Scores what an inspector said of a split.
 
         Args:
             said: of the split, as `inspectors.stage.read_predictions` gives it.
             validated: the same of the validation split, on which alone thresholds may be chosen.
+            config: the inspector's settings, for what its threshold is to reach.
             split: opens every name.
         """
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.splits import Indices
-from trainables.inspectors.base import LabelledImages
-from trainables.scores.classification import classification_scores
+from trainables.inspectors.base import Config, LabelledImages
+from trainables.scores.classification import classification_scores, defect_margin
+from trainables.scores.detection import choose_thresholds, operating_scores
 from trainables.synthesis import Chosen
 from trainables.tasks.base import Scored, Task, joined
 
@@ -37,7 +39,19 @@ class Classify(Task):
         """Picks the logits."""
         return said["logits"]
 
-    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
-        """Gives accuracy, F1, and the like."""
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
+        """Gives accuracy, F1, and the like; with a defect-free class also what its operating point brings."""
         values, confusion = classification_scores(said["logits"], said["labels"], self.pack.classes, split=split)
-        return Scored(values=values, confusion=confusion)
+        return Scored(values=values | self._operating(said, validated, config, split), confusion=confusion)
+
+    def _operating(self, said: Mapping[str, Tensor], validated: Mapping[str, Tensor], config: Config, split: str) -> dict[str, float | None]:
+        """Gives sensitivity and specificity of telling defective images, of whichever class, from defect-free ones."""
+        if DEFECT_FREE not in self.pack.classes:
+            return {}
+        free = self.pack.classes.index(DEFECT_FREE)
+        known = validated["labels"] != free
+        if known.all() or not known.any():
+            return {}
+        targets = {"target_sensitivity": config.target_sensitivity, "target_specificity": config.target_specificity}
+        chosen = choose_thresholds(defect_margin(validated["logits"], free), known, **targets)
+        return operating_scores(defect_margin(said["logits"], free), said["labels"] != free, chosen.operating, split=split)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.splits import Indices
-from trainables.inspectors.base import LabelledImages
+from trainables.inspectors.base import Config, LabelledImages
 from trainables.scores.detection import choose_thresholds, detection_scores
 from trainables.synthesis import Chosen
 from trainables.tasks.base import Scored, Task, joined, joined_masks
@@ -48,11 +48,12 @@ class Detect(Task):
         """Says which images are taken for defective, of whichever class, with this probability at least; (N,) bool."""
         return opinion[:, 0].sigmoid() >= least
 
-    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
         """Gives areas under curves, and what thresholds bring: those chosen on validation, and, elsewhere, the split's own as an oracle's."""
         scores, truth = said["scores"], said["labels"] == 1
-        chosen = choose_thresholds(validated["scores"], validated["labels"] == 1)
-        oracle = None if split == "val" else choose_thresholds(scores, truth)
+        targets = {"target_sensitivity": config.target_sensitivity, "target_specificity": config.target_specificity}
+        chosen = choose_thresholds(validated["scores"], validated["labels"] == 1, **targets)
+        oracle = None if split == "val" else choose_thresholds(scores, truth, **targets)
         return Scored(values=detection_scores(scores, truth, chosen, oracle=oracle, split=split))
 
     def problems(self, rows: Mapping[str, Indices]) -> list[str]:

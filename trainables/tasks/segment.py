@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from trainables.datasets.splits import Indices
-from trainables.inspectors.base import LabelledImages
+from trainables.inspectors.base import Config, LabelledImages
 from trainables.scores.segmentation import pixel_confusions, segmentation_scores
 from trainables.synthesis import Chosen
 from trainables.tasks.base import Scored, Task, joined, joined_masks
@@ -46,7 +46,7 @@ class Segment(Task):
         """Says which images show more of a class than of any other, and with this probability at least; (N,) bool."""
         return (opinion.argmax(1) == label) & (opinion[:, label].sigmoid() >= least)
 
-    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], split: str) -> Scored:
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
         """Gives IoU and the like, of the images whose pixels are known."""
         known = said["marked"]
         confusions = pixel_confusions(said["maps"][known], said["masks"][known], self.outputs)

@@ -9,8 +9,9 @@ import torch
 from trainables.datasets.packs import Pack, pack_dataset
 from trainables.datasets.settings import DataSettings, ProceduralSettings
 from trainables.datasets.splits import split
+from trainables.errors import SettingsError
 from trainables.inspectors import INSPECTORS
-from trainables.inspectors.base import LabelledImages
+from trainables.inspectors.base import Config, LabelledImages
 from trainables.registry import pick, resolve
 from trainables.store import Store
 from trainables.synthesis import Chosen
@@ -74,9 +75,9 @@ def test_images_whose_pixels_nobody_knows_do_not_count(pack: Pack) -> None:
         "masks": torch.stack([torch.ones(4, 4), torch.zeros(4, 4)]).to(torch.uint8),
         "marked": torch.tensor([True, False]),
     }
-    scored = task("segment", pack).score(said, validated=said, split="val")
+    scored = task("segment", pack).score(said, validated=said, config=Config(), split="val")
     assert scored.values["val_iou"] == 1.0 and scored.confusion is not None and sum(map(sum, scored.confusion)) == 16
-    both = task("segment", pack).score({**said, "marked": torch.tensor([True, True])}, validated=said, split="val")
+    both = task("segment", pack).score({**said, "marked": torch.tensor([True, True])}, validated=said, config=Config(), split="val")
     assert both.values["val_iou"] == 0.5
 
 
@@ -84,10 +85,31 @@ def test_a_detector_is_judged_by_thresholds_of_validation(pack: Pack) -> None:
     validated = {"scores": torch.tensor([0.1, 0.2, 0.6, 0.9]), "labels": torch.tensor([0, 0, 1, 1])}
     said = {"scores": torch.tensor([0.1, 0.7, 0.5, 0.9]), "labels": torch.tensor([0, 0, 1, 1])}
     detect = task("detect", pack)
-    assert detect.score(validated, validated=validated, split="val").values["val_fp"] == 0
-    values = detect.score(said, validated=validated, split="test").values
+    assert detect.score(validated, validated=validated, config=Config(), split="val").values["val_fp"] == 0
+    values = detect.score(said, validated=validated, config=Config(), split="test").values
     assert (values["test_fp"], values["test_fn"]) == (1, 1), "0.6 was best on validation"
     assert (values["test_fp_oracle"], values["test_fn_oracle"]) == (1, 0)
+
+
+def test_an_operating_point_is_chosen_on_validation_for_classifiers_too(pack: Pack) -> None:
+    """Class 6 is defect-free; what decides is how far a logit of a defect lies above it."""
+
+    def said(margins: list[float], defective: list[bool]) -> dict[str, torch.Tensor]:
+        logits = torch.full((len(margins), 7), -30.0)
+        logits[:, 0], logits[:, 6] = torch.tensor(margins), 0.0
+        return {"logits": logits, "labels": torch.tensor([0 if bad else 6 for bad in defective])}
+
+    validated = said([-2.0, 0.0, 1.0, 2.0], [False, True, False, True])
+    test = said([-1.0, 0.5, 1.5, 3.0], [True, False, False, True])
+    classify = task("classify", pack)
+    every = classify.score(test, validated=validated, config=Config(target_sensitivity=1.0), split="test").values
+    assert (every["test_sensitivity"], every["test_specificity"]) == (0.5, 0.0), "from 0 on is called defective"
+    none = classify.score(test, validated=validated, config=Config(target_specificity=1.0), split="test").values
+    assert (none["test_sensitivity"], none["test_specificity"]) == (0.5, 1.0), "from 2 on"
+    with pytest.raises(SettingsError, match="expected one of the two"):
+        Config(target_sensitivity=0.9, target_specificity=0.9)
+    with pytest.raises(SettingsError, match=r"target_sensitivity: 0\.0 is not above 0"):
+        Config(target_sensitivity=0.0)
 
 
 def test_who_is_taken_for_a_class(pack: Pack) -> None:
