@@ -22,14 +22,14 @@ RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/re
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures", "groups", "keypoints", "matching", "alignment")]
 STAGES = {
-    "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "d6aee3da7a51"),
+    "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "d36ee56d4cb1"),
     "datasets.surfaces.textures:VERSION": (
         2,
         [f"datasets/surfaces/{name}.py" for name in ("textures", "grounds", "flaws", "drawing")],
-        "f2670a282ac3",
+        "3fbb525500d2",
     ),
-    "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "50e426f9c761"),
-    "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "04db839cc735"),
+    "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "3a976406f684"),
+    "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "4a24a82af248"),
     "datasets.packs:VERSION": (3, PACKS, "35176ea6e6f8"),
     "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "d1ce12275722"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c4d4840f0e52"),
@@ -87,13 +87,13 @@ STAGES = {
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),
     "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "dd74ba6f8ee9"),
-    "zero_shot.sources:VERSION": (1, ["zero_shot/sources.py", "conditioning/unseen.py"], "67308b5e83f0"),
+    "zero_shot.sources:VERSION": (1, ["zero_shot/sources.py", "conditioning/unseen.py"], "a0722aaffc17"),
     "zero_shot.classifier:VERSION": (
         1,
         ["zero_shot/classifier.py", "zero_shot/router.py", "conditioning/unseen.py", "scores/zero_shot.py"],
-        "992e8d8aaa44",
+        "86fe2a96b556",
     ),
-    "zero_shot.answers:VERSION": (1, ["zero_shot/answers.py", "zero_shot/router.py", "conditioning/unseen.py"], "e81b21c8bb35"),
+    "zero_shot.answers:VERSION": (1, ["zero_shot/answers.py", "zero_shot/router.py", "conditioning/unseen.py"], "ef69723c8f69"),
     "scores.samples:VERSION": (1, ["scores/samples.py"], "5b6b34ed6f6a"),
 }
 """Where below `trainables` a VERSION stands -> the version, the files that decide the numbers, and their hash.

@@ -1,7 +1,8 @@
 """Classes without a training image: which vector stands for them (`unseen_ce`), or from which distance on an item belongs to no class.
 
 The two-stage paper (vaegan2023) learns a vector for each seen class and does not say what stands for an unseen one, though it makes features of them.
-Three readings: its real embedding; the real one mapped to where the seen classes' learned ones lie; or none, and a threshold on the dissimilarity.
+Three readings: its real embedding; the real one mapped to where the seen classes' learned ones lie; or none, and a threshold on the dissimilarity
+(`scores.zero_shot.unseen_threshold`).
 """
 
 import torch
@@ -11,8 +12,6 @@ from trainables.zero_shot.settings import UnseenCe
 
 RIDGE = 1.0
 """Penalty of the map: with eight seen classes and 29 attributes, a map without one is not determined."""
-KEPT_SHARE = 0.95
-"""Share of the seen classes' own items that a threshold lets through."""
 
 
 def unseen_vectors(unseen_ce: UnseenCe, *, real_seen: Tensor, learned_seen: Tensor, real_unseen: Tensor, ridge: float = RIDGE) -> Tensor | None:
@@ -53,19 +52,3 @@ def ridge_map(source: Tensor, target: Tensor, new: Tensor, *, ridge: float = RID
 def dissimilarity(embedded: Tensor, vectors: Tensor) -> Tensor:
     """Gives the Euclidean distance of each embedded item (N, V) to the nearest class vector (C, V): (N,)."""
     return torch.cdist(embedded, vectors, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
-
-
-def dissimilarity_threshold(embedded: Tensor, vectors: Tensor, *, kept_share: float = KEPT_SHARE) -> float:
-    """Finds the distance that a share of the seen classes' items stays within; beyond it an item counts as unseen.
-
-    Args:
-        embedded: items of seen classes that trained nothing, such as those of the validation split, (N, V).
-        vectors: vectors of the seen classes, (C, V).
-        kept_share: share of the items in (0, 1] that are to count as seen.
-    """
-    return float(torch.quantile(dissimilarity(embedded, vectors), kept_share))
-
-
-def is_unseen(embedded: Tensor, vectors: Tensor, threshold: float) -> Tensor:
-    """Says of each embedded item (N, V) whether it lies beyond the threshold from every class vector: (N,) bool."""
-    return dissimilarity(embedded, vectors) > threshold

@@ -6,7 +6,6 @@ over it. Lengths are in units of the picture's side, so that any size shows the 
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -14,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 from trainables.datasets.listing import DEFECT_FREE, Listing, Picture, Sample
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.surfaces.drawing import Field, grid, line, noise, quantise, step
+from trainables.datasets.surfaces.drawn import Drawn, numbered, refuse_folder
 from trainables.errors import DatasetError
 from trainables.seeds import child_seed
 
@@ -167,12 +167,8 @@ _DEFECTS: dict[str, Callable[[np.random.Generator, Field], tuple[Field, Field]]]
 }
 
 
-class ProceduralSurfaces:
-    """Lists the surfaces of some settings; an image depends on its class, its number and the seed, not on how many others there are."""
-
-    def recognises(self, path: Path) -> bool:
-        """No folder holds them."""
-        return False
+class ProceduralSurfaces(Drawn):
+    """Lists the surfaces of some settings."""
 
     def listing(self, settings: DataSettings) -> Listing:
         """Lists images that will be drawn at the training size when they are read.
@@ -181,14 +177,10 @@ class ProceduralSurfaces:
             DatasetError: a folder was named, or a count is negative.
         """
         wanted = settings.procedural
-        if settings.path is not None:
-            raise DatasetError(
-                f"data.path: procedural surfaces are drawn, not read from {settings.path}.\n  Drop the path, or name the layout: data.dataset."
-            )
+        refuse_folder(settings)
         if wanted.per_class < 0 or wanted.defect_free < 0:
             raise DatasetError(f"data.procedural: {wanted.per_class} images per class and {wanted.defect_free} defect-free; expected 0 or more.")
-        counts = [(cls, wanted.per_class) for cls in CLASSES] + [(DEFECT_FREE, wanted.defect_free)]
-        samples = [Sample(name=f"{cls}/{cls}_{k:05d}", cls=cls) for cls, count in counts for k in range(count)]
+        samples = numbered(CLASSES, per_class=wanted.per_class, defect_free=wanted.defect_free)
         return Listing(
             root=None,
             classes=CLASSES,

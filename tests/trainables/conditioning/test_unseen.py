@@ -1,9 +1,8 @@
 """What stands for a class without a training image: closed forms of the ridge map, and of the threshold."""
 
-import pytest
 import torch
 
-from trainables.conditioning.unseen import dissimilarity, dissimilarity_threshold, is_unseen, ridge_map, unseen_vectors
+from trainables.conditioning.unseen import dissimilarity, ridge_map, unseen_vectors
 
 
 def draw(rows: int, columns: int, seed: int) -> torch.Tensor:
@@ -37,11 +36,6 @@ def test_each_reading_gives_its_vectors() -> None:
     assert unseen_vectors("dissimilarity_threshold", **parts) is None
 
 
-def test_the_threshold_keeps_its_share_of_what_is_seen() -> None:
+def test_dissimilarity_is_the_distance_to_the_nearest_class() -> None:
     vectors = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
-    seen = torch.cat([torch.tensor([[0.01 * k, 0.0] for k in range(101)]), torch.tensor([[10.0, 0.01 * k] for k in range(101)])])
     assert dissimilarity(torch.tensor([[3.0, 4.0], [10.0, 2.0]]), vectors).tolist() == [5.0, 2.0]
-    threshold = dissimilarity_threshold(seen, vectors, kept_share=0.9)
-    assert threshold == pytest.approx(0.9, abs=1e-5)
-    assert dissimilarity_threshold(seen, vectors, kept_share=1.0) == pytest.approx(1.0)
-    assert is_unseen(torch.tensor([[0.5, 0.0], [5.0, 0.0], [10.0, 0.95]]), vectors, threshold).tolist() == [False, True, True]

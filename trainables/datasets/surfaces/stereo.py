@@ -7,7 +7,6 @@ reflectance alone, a scratch in curvature and reflectance. Who mixes or tints ch
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_laplace
@@ -15,7 +14,7 @@ from scipy.ndimage import gaussian_laplace
 from trainables.datasets.listing import DEFECT_FREE, Listing, Picture, Sample
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.surfaces.drawing import Field, Shape, cloud, ellipse, noise, quantise, segment, step
-from trainables.errors import DatasetError
+from trainables.datasets.surfaces.drawn import Drawn, numbered, refuse_folder
 from trainables.seeds import child_seed
 
 VERSION = 1
@@ -96,12 +95,8 @@ _DEFECTS: dict[str, Callable[[np.random.Generator, Shape], tuple[Field, Field, F
 """Class -> what it adds to the height and to the reflectance, and its strength of 0..1."""
 
 
-class Stereo:
-    """Lists the pictures of some settings; an image depends on its class, its number and the seed, not on how many others there are."""
-
-    def recognises(self, path: Path) -> bool:
-        """No folder holds them."""
-        return False
+class Stereo(Drawn):
+    """Lists the pictures of some settings."""
 
     def listing(self, settings: DataSettings) -> Listing:
         """Lists pictures that will be drawn at the training size when they are read.
@@ -110,12 +105,8 @@ class Stereo:
             DatasetError: a folder was named.
         """
         wanted = settings.stereo
-        if settings.path is not None:
-            raise DatasetError(
-                f"data.path: procedural stereo is drawn, not read from {settings.path}.\n  Drop the path, or take data.dataset: photometric_stereo."
-            )
-        counts = [(cls, wanted.per_class) for cls in CLASSES] + [(DEFECT_FREE, wanted.defect_free)]
-        samples = [Sample(name=f"{cls}/{cls}_{k:05d}", cls=cls) for cls, count in counts for k in range(count)]
+        refuse_folder(settings)
+        samples = numbered(CLASSES, per_class=wanted.per_class, defect_free=wanted.defect_free)
         return Listing(
             root=None,
             classes=CLASSES,

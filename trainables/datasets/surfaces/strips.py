@@ -7,14 +7,13 @@ a patch of 256 pixels. Lengths are shares of the part's width. Called through `D
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from trainables.datasets.listing import DEFECT_FREE, Listing, Picture, Sample
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.surfaces.drawing import Field, Shape, cloud, ellipse, noise, quantise, segment, step
-from trainables.errors import DatasetError
+from trainables.datasets.surfaces.drawn import Drawn, numbered, refuse_folder
 from trainables.seeds import child_seed
 
 VERSION = 1
@@ -149,12 +148,8 @@ _DEFECTS: dict[str, Callable[[np.random.Generator, Field, Field], None]] = {
 """Class -> what lays it over a surface, in place, and notes its strength."""
 
 
-class Strips:
-    """Lists the strips of some settings; an image depends on its class, its number and the seed, not on how many others there are."""
-
-    def recognises(self, path: Path) -> bool:
-        """No folder holds them."""
-        return False
+class Strips(Drawn):
+    """Lists the strips of some settings."""
 
     def listing(self, settings: DataSettings) -> Listing:
         """Lists strips that will be drawn at their own size, borders included, when they are read.
@@ -163,10 +158,8 @@ class Strips:
             DatasetError: a folder was named.
         """
         wanted = settings.strips
-        if settings.path is not None:
-            raise DatasetError(f"data.path: strips are drawn, not read from {settings.path}.\n  Drop the path, or name the layout: data.dataset.")
-        counts = [(cls, wanted.per_class) for cls in CLASSES] + [(DEFECT_FREE, wanted.defect_free)]
-        samples = [Sample(name=f"{cls}/{cls}_{k:05d}", cls=cls) for cls, count in counts for k in range(count)]
+        refuse_folder(settings)
+        samples = numbered(CLASSES, per_class=wanted.per_class, defect_free=wanted.defect_free)
         return Listing(
             root=None,
             classes=CLASSES,

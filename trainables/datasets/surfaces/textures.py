@@ -4,7 +4,6 @@ Which ground has which flaw stands in `flaws`; what the classes are is decided b
 """
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +11,9 @@ from trainables.datasets.labelling import class_of, classes_of, thin_good
 from trainables.datasets.listing import Listing, Picture, Sample
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.surfaces.drawing import grid, quantise
+from trainables.datasets.surfaces.drawn import Drawn, refuse_folder
 from trainables.datasets.surfaces.flaws import FLAWS
 from trainables.datasets.surfaces.grounds import GROUNDS
-from trainables.errors import DatasetError
 from trainables.seeds import child_seed
 
 VERSION = 2
@@ -55,12 +54,8 @@ def draw(texture: str, *, defective: bool, size_px: int, seed: int) -> Picture:
     return Picture(pixels=quantise(rng, surface, low=0.006, high=0.02), mask=mask)
 
 
-class Textures:
-    """Lists the textures of some settings; an image depends on its texture, its number and the seed, not on how many others there are."""
-
-    def recognises(self, path: Path) -> bool:
-        """No folder holds them."""
-        return False
+class Textures(Drawn):
+    """Lists the textures of some settings."""
 
     def listing(self, settings: DataSettings) -> Listing:
         """Lists images that will be drawn at the training size when they are read.
@@ -69,8 +64,7 @@ class Textures:
             DatasetError: a folder was named.
         """
         wanted = settings.textures
-        if settings.path is not None:
-            raise DatasetError(f"data.path: textures are drawn, not read from {settings.path}.\n  Drop the path, or name the layout: data.dataset.")
+        refuse_folder(settings)
         kinds = [texture for texture in TEXTURES if texture in (wanted.kinds or TEXTURES)]
         found = []
         for texture in kinds:
