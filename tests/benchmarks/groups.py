@@ -25,7 +25,7 @@ def pairs(found: "np.ndarray", truth: "np.ndarray") -> tuple[float, int]:
 
 def tell(name: str, looks: "list[object]", truth: "np.ndarray", reading_s: float) -> None:
     """Groups in both ways and prints what came of it."""
-    from trainables.datasets.groups import find_groups, whole_copies
+    from trainables.datasets.copies.groups import find_groups, whole_copies
 
     names: list[str] = [str(number) for number in range(len(looks))]
     start, busy = time.perf_counter(), time.process_time()
@@ -51,7 +51,7 @@ def main() -> None:
     """Reads the command line and measures."""
     from test_groups import KINDS, cropped, neu, relit, turned
 
-    from trainables.datasets.groups import look
+    from trainables.datasets.copies.groups import look
     from trainables.datasets.procedural import draw
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

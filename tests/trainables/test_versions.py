@@ -20,19 +20,21 @@ TRANSLATION = ["generators/bases/image_to_image.py", "generators/networks/transl
 """What the image-to-image families share."""
 RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/residual", "bases/image_to_image")]
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
-PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures", "groups", "keypoints", "matching", "alignment")]
+PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures")] + [
+    f"datasets/copies/{name}.py" for name in ("groups", "keypoints", "matching", "alignment")
+]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "d36ee56d4cb1"),
     "datasets.surfaces.textures:VERSION": (
         2,
         [f"datasets/surfaces/{name}.py" for name in ("textures", "grounds", "flaws", "drawing")],
-        "3fbb525500d2",
+        "c11ab662a91b",
     ),
     "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "3a976406f684"),
     "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "4a24a82af248"),
-    "datasets.packs:VERSION": (3, PACKS, "35176ea6e6f8"),
-    "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "d1ce12275722"),
-    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "c4d4840f0e52"),
+    "datasets.packs:VERSION": (3, PACKS, "95c4be4b0fc5"),
+    "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "fb2b5e29147b"),
+    "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "39da652218ee"),
     "generators.training.loop:LOOP_VERSION": (2, SHARED, "1fdd48947a87"),
     "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "e6d94bf133ca"),
     "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "c3bc8fb416fc"),

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 from scipy.ndimage import gaussian_filter
 
-from trainables.datasets.groups import look, near_copies
+from trainables.datasets.copies.groups import look, near_copies
 from trainables.datasets.listing import Listing, Picture, Sample, existing_folder, load_listing
 from trainables.datasets.packs import Pack, content_hash
 from trainables.datasets.pictures import fit, is_image, pixel_hash, read_picture

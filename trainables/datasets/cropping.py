@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import find_objects, label
 
-from trainables.datasets.image_folder import FREE_FOLDERS
+from trainables.datasets.layouts.image_folder import FREE_FOLDERS
 from trainables.datasets.listing import EXAMPLES, Listing, Picture, Sample, detect_layout, load_listing
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.squares import Square, defect_map, free_squares

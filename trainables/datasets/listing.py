@@ -149,7 +149,7 @@ def load_listing(settings: DataSettings) -> Listing:
     if listing.root is None:
         raise DatasetError(f"data.groups: {settings.dataset} is drawn, each picture for itself.\n  Drop data.groups: {settings.groups}.")
     # It reads samples itself, so it is found only now.
-    from trainables.datasets.group_table import add_groups
+    from trainables.datasets.copies.group_table import add_groups
 
     samples, problems = add_groups(listing.samples, settings.groups)
     return replace(listing, samples=samples, problems=[*listing.problems, *problems])

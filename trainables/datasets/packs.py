@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from trainables.datasets.boxes import fill_boxes
+from trainables.datasets.layouts.boxes import fill_boxes
 from trainables.datasets.listing import DEFECT_FREE, Listing, load_listing
 from trainables.datasets.problems import problems_of, refuse
 from trainables.datasets.settings import DataSettings

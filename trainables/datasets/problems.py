@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from trainables.datasets.leaks import count_leaks, say_leaks
+from trainables.datasets.copies.leaks import count_leaks, say_leaks
 from trainables.datasets.listing import DEFECT_FREE, Problem, Severity, gather
 from trainables.datasets.settings import SIZES_PX, DataSettings
 from trainables.datasets.survey import Survey

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from trainables.datasets.copies.leaks import count_leaks, say_leaks
 from trainables.datasets.folds import fold_parts
-from trainables.datasets.leaks import count_leaks, say_leaks
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.settings import DataSettings

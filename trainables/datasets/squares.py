@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.boxes import fill_boxes
+from trainables.datasets.layouts.boxes import fill_boxes
 from trainables.datasets.listing import Picture, Sample
 
 Square = tuple[int, int, int]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.groups import find_groups, look
+from trainables.datasets.copies.groups import find_groups, look
 from trainables.datasets.listing import EXAMPLES, Listing, Problem, Sample
 from trainables.datasets.pictures import Mask, fit, fit_mask, is_coloured, pixel_hash, values_of
 from trainables.errors import DatasetError

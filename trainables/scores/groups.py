@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.datasets.boxes import Box
+from trainables.datasets.layouts.boxes import Box
 from trainables.scores.names import SIZE_GROUPS, column_group, grouped
 
 

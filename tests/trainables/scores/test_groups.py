@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainables.datasets.boxes import fill_boxes
+from trainables.datasets.layouts.boxes import fill_boxes
 from trainables.scores.classification import classification_scores
 from trainables.scores.detection import average_precision
 from trainables.scores.groups import box_areas, by_group, column_groups, mask_areas, size_groups

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from trainables.datasets.labelling import class_of, classes_of, thin_good
+from trainables.datasets.layouts.labelling import class_of, classes_of, thin_good
 from trainables.datasets.listing import Listing, Picture, Sample
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.surfaces.drawing import grid, quantise

@@ -8,8 +8,8 @@ for several, is told in `labelling`.
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.datasets.image_folder import FREE_FOLDERS
-from trainables.datasets.labelling import class_of, classes_of, thin_good
+from trainables.datasets.layouts.image_folder import FREE_FOLDERS
+from trainables.datasets.layouts.labelling import class_of, classes_of, thin_good
 from trainables.datasets.listing import Listing, Problem, Sample, dataset_root, gather
 from trainables.datasets.pictures import is_image
 from trainables.datasets.settings import DataSettings

@@ -8,7 +8,7 @@ Masks hold palette indices: 0, and 1 (in one file also 2) on the defect. Images 
 import re
 from pathlib import Path
 
-from trainables.datasets.labelling import DEFECT
+from trainables.datasets.layouts.labelling import DEFECT
 from trainables.datasets.listing import DEFECT_FREE, Listing, Problem, Sample, dataset_root, gather
 from trainables.datasets.pictures import read_mask
 from trainables.datasets.settings import DataSettings

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from trainables.datasets.check import examine
+from trainables.datasets.layouts.neu_cls_64 import CODES
+from trainables.datasets.layouts.neu_seg import CLASSES
 from trainables.datasets.listing import Listing, detect_layout, load_listing
-from trainables.datasets.neu_cls_64 import CODES
-from trainables.datasets.neu_seg import CLASSES
 from trainables.datasets.packs import pack_dataset
 from trainables.datasets.procedural import draw
 from trainables.datasets.settings import DataSettings

@@ -7,9 +7,9 @@ is that of its file name: some of its boxes may show another. Kaggle's `validati
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.datasets.boxes import Annotation, read_boxes, unmatched
+from trainables.datasets.layouts.boxes import Annotation, read_boxes, unmatched
+from trainables.datasets.layouts.neu_cls import CODES
 from trainables.datasets.listing import Listing, Problem, Sample, dataset_root, gather
-from trainables.datasets.neu_cls import CODES
 from trainables.datasets.pictures import is_image
 from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from trainables.datasets.alignment import agreement, overlap, prepare
-from trainables.datasets.keypoints import ORIENTATIONS, VIEW_PX, find_keypoints, view_of
-from trainables.datasets.matching import Proposal, match, propose
+from trainables.datasets.copies.alignment import agreement, overlap, prepare
+from trainables.datasets.copies.keypoints import ORIENTATIONS, VIEW_PX, find_keypoints, view_of
+from trainables.datasets.copies.matching import Proposal, match, propose
 from trainables.datasets.procedural import draw
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.datasets.labelling import DEFECT, class_of, classes_of, thin_good
+from trainables.datasets.layouts.labelling import DEFECT, class_of, classes_of, thin_good
 from trainables.datasets.listing import Listing, Problem, Sample, dataset_root, gather
 from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
-from trainables.datasets.groups import Look, find_groups, look, near_copies, whole_copies
+from trainables.datasets.copies.groups import Look, find_groups, look, near_copies, whole_copies
 from trainables.datasets.pictures import read_picture
 from trainables.datasets.procedural import CLASSES, draw
 

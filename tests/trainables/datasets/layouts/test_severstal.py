@@ -10,9 +10,9 @@ from PIL import Image
 
 from trainables.datasets.check import examine
 from trainables.datasets.cropping import crop_dataset
+from trainables.datasets.layouts.run_lengths import areas_between, paint, parse_runs, read_table
 from trainables.datasets.listing import DEFECT_FREE, Listing, detect_layout, load_listing
 from trainables.datasets.packs import fingerprint, pack_of
-from trainables.datasets.run_lengths import areas_between, paint, parse_runs, read_table
 from trainables.datasets.settings import DataSettings, SeverstalSettings
 from trainables.datasets.survey import survey
 from trainables.errors import DatasetError, SettingsError

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from trainables.datasets.keypoints import ORIENTATIONS, Floats, View
-from trainables.datasets.matching import Proposal
+from trainables.datasets.copies.keypoints import ORIENTATIONS, Floats, View
+from trainables.datasets.copies.matching import Proposal
 
 COARSE, FINE = 24, 48
 """Samples along each side of the picture that is laid upon the other."""

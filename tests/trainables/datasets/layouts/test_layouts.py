@@ -12,7 +12,7 @@ from trainables.datasets.procedural import draw
 from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError, SettingsError
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = Path(__file__).parents[5] / "shared" / "data"
 real = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not here")
 
 
@@ -102,7 +102,7 @@ def test_boxes_come_by_name_and_broken_ones_are_told(tmp_path: Path) -> None:
         (DataSettings(dataset="neu_cls"), "needs a folder"),
         (DataSettings(dataset="image_folder", path="/nowhere/at/all"), "does not exist"),
         (DataSettings(dataset="image_folder", path=__file__), "is a file"),
-        (DataSettings(dataset="procedural", path="/tmp"), "are drawn"),
+        (DataSettings(dataset="procedural", path="/tmp"), "is drawn"),
     ],
 )
 def test_folders_that_cannot_be_used(settings: DataSettings, message: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.keypoints import ORIENTATIONS, Floats, Keypoints
+from trainables.datasets.copies.keypoints import ORIENTATIONS, Floats, Keypoints
 
 WORDS = 1024
 """Typical descriptors; fewer where there are few keypoints."""

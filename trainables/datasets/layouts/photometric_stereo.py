@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.datasets.image_folder import FREE_FOLDERS, class_folders
+from trainables.datasets.layouts.image_folder import FREE_FOLDERS, class_folders
+from trainables.datasets.layouts.mask_folders import find_masks
 from trainables.datasets.listing import DEFECT_FREE, Listing, Picture, Problem, Sample, dataset_root, gather, read_files
-from trainables.datasets.mask_folders import find_masks
 from trainables.datasets.pictures import is_coloured, is_image, read_picture
 from trainables.datasets.settings import DataSettings, PhotometricSettings
 from trainables.errors import DatasetError

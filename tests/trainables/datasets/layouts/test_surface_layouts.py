@@ -16,7 +16,7 @@ from trainables.datasets.surfaces import textures
 from trainables.datasets.survey import survey
 from trainables.errors import DatasetError
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = Path(__file__).parents[5] / "shared" / "data"
 SIDE = 32
 
 

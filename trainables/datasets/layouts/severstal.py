@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from trainables.datasets.layouts.run_lengths import Runs, areas_between, paint, read_table
 from trainables.datasets.listing import DEFECT_FREE, Listing, Picture, Sample, dataset_root, gather
 from trainables.datasets.pictures import is_image, read_picture
-from trainables.datasets.run_lengths import Runs, areas_between, paint, read_table
 from trainables.datasets.settings import DataSettings, SeverstalSettings
 from trainables.errors import DatasetError
 

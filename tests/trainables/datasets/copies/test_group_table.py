@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from trainables.datasets.check import examine
-from trainables.datasets.group_table import add_groups
+from trainables.datasets.copies.group_table import add_groups
 from trainables.datasets.listing import Sample, load_listing
 from trainables.datasets.packs import fingerprint, pack_dataset
 from trainables.datasets.procedural import draw

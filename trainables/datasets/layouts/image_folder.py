@@ -6,9 +6,9 @@ Masks, where there are any, lie in a folder of their own with the same folders a
 import re
 from pathlib import Path
 
-from trainables.datasets.boxes import read_boxes, unmatched
+from trainables.datasets.layouts.boxes import read_boxes, unmatched
+from trainables.datasets.layouts.mask_folders import FOLDER, find_masks
 from trainables.datasets.listing import DEFECT_FREE, EXAMPLES, Listing, Problem, Sample, dataset_root, existing_folder
-from trainables.datasets.mask_folders import FOLDER, find_masks
 from trainables.datasets.pictures import is_image
 from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from trainables.datasets.boxes import read_boxes, unmatched
+from trainables.datasets.layouts.boxes import read_boxes, unmatched
 from trainables.datasets.listing import EXAMPLES, Listing, Problem, Sample, dataset_root, existing_folder
 from trainables.datasets.pictures import is_image
 from trainables.datasets.settings import DataSettings

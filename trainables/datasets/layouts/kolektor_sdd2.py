@@ -7,7 +7,7 @@ J. Bozic, D. Tabernik, D. Skocaj, Computers in Industry 129 (2021) 103459; CC BY
 import re
 from pathlib import Path
 
-from trainables.datasets.labelling import DEFECT
+from trainables.datasets.layouts.labelling import DEFECT
 from trainables.datasets.listing import DEFECT_FREE, Listing, Problem, Sample, dataset_root, gather
 from trainables.datasets.pictures import read_mask
 from trainables.datasets.settings import DataSettings

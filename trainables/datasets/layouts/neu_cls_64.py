@@ -7,7 +7,7 @@ the codes adds them, as the paper's authors did with squares of their own.
 import difflib
 from pathlib import Path
 
-from trainables.datasets.image_folder import FREE_FOLDERS
+from trainables.datasets.layouts.image_folder import FREE_FOLDERS
 from trainables.datasets.listing import DEFECT_FREE, Listing, Problem, Sample, dataset_root, gather
 from trainables.datasets.pictures import is_image
 from trainables.datasets.settings import DataSettings

@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.alignment import Agreement, Subject, agreement, overlap, prepare
-from trainables.datasets.keypoints import Floats, View, find_keypoints, view_of
-from trainables.datasets.matching import propose
+from trainables.datasets.copies.alignment import Agreement, Subject, agreement, overlap, prepare
+from trainables.datasets.copies.keypoints import Floats, View, find_keypoints, view_of
+from trainables.datasets.copies.matching import propose
 from trainables.datasets.pictures import thumbnail
 
 THUMBNAIL_PX = 32
