@@ -8,7 +8,7 @@ from search.study import Study, StudyError
 from spaces.conditioning import FROM_ATTRIBUTES, SETTINGS
 from spaces.space import Space, flatten
 from trainables.conditioning.attributes import attribute_file, missing_classes, study_attributes
-from trainables.datasets import DATASETS, DRAWN
+from trainables.datasets import DATASETS, DRAWN, PHYSICAL
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
@@ -156,6 +156,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
         size_px=study.data.size_px,
         backgrounds=study.data.backgrounds != "none",
         attributes=attribute_file(study.data) is not None,
+        physical=study.data.dataset in PHYSICAL,
         counts=counts,
     )
     said: set[tuple[str, str]] = set()

@@ -22,3 +22,6 @@ DATASETS = {
 
 DRAWN = ("procedural", "textures", "strips", "stereo")
 """Data sets that are drawn: they need no folder."""
+
+PHYSICAL = ("photometric_stereo", "stereo")
+"""Those whose channels are physical quantities, not colours: `Listing.physical`, known without a file."""

@@ -36,6 +36,8 @@ class Given:
     """Whether there are defect-free images to start from."""
     attributes: bool
     """Whether the classes have attribute vectors."""
+    physical: bool = False
+    """Whether channels are physical quantities, not colours."""
     counts: Mapping[str, int] | None = None
     """Training images of each defect class; None before the images are split."""
 
@@ -58,7 +60,7 @@ def problems(part: GeneratorPart, given: Given) -> list[Problem]:
         return [*found, Problem(f"generator.{part.family}", str(error))]
     if (text := mark_problem(part, config)) is not None:
         found.append(Problem("generator.kimg", text))
-    return [*found, *_of_conditioning(part, family, given), *_of_counts(part, family, config, given)]
+    return [*found, *_of_channels(part, config, given), *_of_conditioning(part, family, given), *_of_counts(part, family, config, given)]
 
 
 def _of_family(part: GeneratorPart, family: type[GeneratorModel], given: Given) -> list[Problem]:
@@ -73,6 +75,22 @@ def _of_family(part: GeneratorPart, family: type[GeneratorModel], given: Given) 
         found.append(
             Problem("data.size_px", f"{part.family} cannot be built for {given.size_px} px; it can for {can}: take {near}, or leave the family out")
         )
+    return found
+
+
+def _of_channels(part: GeneratorPart, config: Any, given: Given) -> list[Problem]:
+    """Changes of colour, where channels have none."""
+    if not given.physical:
+        return []
+    found = []
+    mode, policy = getattr(config, "aug_mode", "diffaug"), getattr(config, "diffaug", "none")
+    if mode in ("ada", "both"):
+        text = f"{mode} changes colours, and the channels here are physical quantities; take diffaug, with diffaug: translation,cutout, or none"
+        found.append(Problem(f"generator.{part.family}.aug_mode", text))
+    if mode in ("diffaug", "both") and "color" in policy:
+        near = ",".join(change for change in policy.split(",") if change != "color") or "none"
+        text = f"{policy} changes colours, and the channels here are physical quantities; take {near}"
+        found.append(Problem(f"generator.{part.family}.diffaug", text))
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trainables.conditioning.attributes import study_attributes
+from trainables.datasets import DRAWN, PHYSICAL
 from trainables.datasets.listing import DEFECT_FREE, Listing, load_listing
 from trainables.datasets.packs import fingerprint, pack_of
 from trainables.datasets.problems import problems_of
@@ -191,3 +192,8 @@ def test_settings_out_of_range_are_told_at_once() -> None:
         StripSettings(per_class=0, height_px=8)
     with pytest.raises(SettingsError, match="good_per_defective"):
         SurfaceSettings(good_per_defective=-1.0)
+
+
+def test_drawn_sets_of_physical_channels_are_named_as_such() -> None:
+    found = {name for name in DRAWN if load_listing(DataSettings(dataset=name, channels=3)).physical}
+    assert found == set(PHYSICAL) & set(DRAWN)

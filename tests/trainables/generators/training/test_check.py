@@ -62,3 +62,14 @@ def test_a_class_needs_its_images() -> None:
     assert list(said("dcgan", {"class_mode": "conditional"}, counts=few)) == ["generator.dcgan.class_mode"]
     assert said("dcgan", {"class_mode": "pooled"}, counts=few) == {}
     assert "there are 1" in said("dcgan", {"class_mode": "pooled"}, counts={"a": 1})["generator.dcgan.class_mode"]
+
+
+def test_channels_without_colour_are_not_recoloured() -> None:
+    assert said("dcgan", {"diffaug": "color,cutout"}, physical=True) == {
+        "generator.dcgan.diffaug": "color,cutout changes colours, and the channels here are physical quantities; take cutout"
+    }
+    assert said("dcgan", {"diffaug": "color"}, physical=True)["generator.dcgan.diffaug"].endswith("take none")
+    assert said("dcgan", {"diffaug": "translation,cutout"}, physical=True) == said("dcgan", {"diffaug": "color"}) == {}
+    assert list(said("stylegan2", physical=True)) == ["generator.stylegan2.diffaug"], "its default is DiffAugment with colour"
+    assert list(said("stylegan2", {"aug_mode": "ada"}, physical=True)) == ["generator.stylegan2.aug_mode"]
+    assert said("stylegan2", {"aug_mode": "none"}, physical=True) == {}
