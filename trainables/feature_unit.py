@@ -15,13 +15,14 @@ from trainables.bench import Bench, UnitResult
 from trainables.generators.training.stage import resolve
 from trainables.inspectors.head import LabelledFeatures, judge_head, retrain_head
 from trainables.inspectors.stage import Inspected, read_predictions
+from trainables.pools import draw_pool
 from trainables.progress import Progress, StageUse
 from trainables.recipe import Unit
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
-from trainables.steps import condition, draw_pool, score_splits, train_generators, train_inspector
+from trainables.steps import condition, score_splits, train_generators, train_inspector
 from trainables.synthesis import Chosen
 
 

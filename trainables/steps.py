@@ -1,6 +1,7 @@
-"""The steps that both kinds of unit are made of, each found in the store where it was done before: inspector, class vectors, generators, pool.
+"""The steps that all kinds of unit are made of, each found in the store where it was done before: inspector, class vectors, generators, scores.
 
-Called by `unit` and `feature_unit`. Every step notes its stages and costs in the unit's result.
+The synthetic images are drawn by `pools`. Called by `unit`, `feature_unit` and `zero_shot.unit`. Every step notes its stages and costs in the
+unit's result.
 """
 
 import statistics
@@ -18,15 +19,14 @@ from trainables.datasets.backgrounds import backgrounds as find_backgrounds
 from trainables.generators.bases.subject import TrainingData
 from trainables.generators.training.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
 from trainables.inspectors.base import LabelledImages
-from trainables.inspectors.head import predict_features
-from trainables.inspectors.stage import Inspected, inspect, load_inspector
-from trainables.inspectors.training import predict, read_config
+from trainables.inspectors.stage import Inspected, inspect
+from trainables.inspectors.training import read_config
+from trainables.pools import is_sorted
 from trainables.progress import Progress, StageUse
-from trainables.pseudo_masks import masks_key, stored_masks
-from trainables.recipe import InspectorPart, MaskPart, Unit
-from trainables.scores.extractors import Extractor, make_extractor, stored_features
+from trainables.recipe import InspectorPart, Unit
+from trainables.scores.extractors import make_extractor, stored_features
 from trainables.seeds import child_seed
-from trainables.synthesis import BLOCK, Block, Chosen, Marked, Sampler, Source, choose
+from trainables.synthesis import Sampler, Source
 
 
 def train_inspector(
@@ -212,95 +212,6 @@ def _generator_costs(costs: list[dict[str, float]]) -> dict[str, float]:
         "generator_peak_memory_gib": max,
     }
     return {name: float(rule([cost[name] for cost in costs])) for name, rule in rules.items()}
-
-
-def draw_pool(
-    bench: Bench, position: int, unit: Unit, real: LabelledImages, sources: dict[str, Source], reference: Inspected | None, result: UnitResult
-) -> Generator[Progress, None, dict[str, Chosen]]:
-    """Draws and filters the synthetic images of each defect class."""
-    recipe = bench.recipe
-    assert recipe.generator is not None and recipe.synthesis is not None
-    family, _ = resolve(recipe.generator)
-    # What changes no image must change no key: the pool, and all that follows from it, is then found.
-    part = recipe.synthesis if family.truncates else replace(recipe.synthesis, truncation=1.0)
-    counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))])
-    sorts = is_sorted(bench)
-    judged = None
-    if sorts or part.filter == "confidence":
-        assert reference is not None
-        trained = load_inspector(reference.entry, bench.device)
-
-        def ask(items: torch.Tensor) -> torch.Tensor:
-            return predict_features(trained, items) if family.makes == "features" else bench.task.opinion(predict(trained, items))
-
-        judged = Extractor(name="inspector", identity=f"opinion/{reference.key}", run=ask)
-    marks = recipe.task == "segment" and family.makes == "images"
-    seed = child_seed(recipe.seed, "pool", unit.generator)
-    chosen: dict[str, Chosen] = {}
-    for label, cls in bench.defects.items():
-        accept = sort = mark = None
-        filter_key = ""
-        if judged is not None and reference is not None:
-            sort = _taken_for(bench, judged, label, 0.0) if sorts else None
-            accept = _taken_for(bench, judged, label, part.min_confidence) if part.filter == "confidence" else None
-            least = part.min_confidence if accept else 0.0
-            # Shared blocks are the same for every class, so that what is taken of them has to be named.
-            filter_key = f"{reference.key}:{least}" + (f":{cls}" if sorts else "")
-        if marks:
-            assert reference is not None
-            mark = _marked_by(bench, position, reference, label, part.masks, result)
-            filter_key += f":{masks_key(reference.key, part.masks, label=label, count=BLOCK, inputs=[])}:{part.masks.min_sureness}"
-        chosen[cls] = yield from choose(
-            sources[cls],
-            cls,
-            counts[label],
-            part,
-            accept,
-            sort=sort,
-            mark=mark,
-            filter_key=filter_key,
-            seed=seed,
-            unit=position,
-            device=bench.device,
-            store=bench.store,
-            uses=result.uses,
-        )
-    result.synthetic_counts = {cls: len(images.training) for cls, images in chosen.items()}
-    result.values["acceptance_rate"] = statistics.fmean(images.acceptance for images in chosen.values())
-    return chosen
-
-
-def is_sorted(bench: Bench) -> bool:
-    """Says whether the classes share the images of one model that is not told them, each taking what the reference inspector takes for it."""
-    assert bench.recipe.generator is not None
-    return bench.task.sorts and len(bench.defects) > 1 and resolve(bench.recipe.generator)[1].class_mode == "pooled"
-
-
-def _marked_by(bench: Bench, position: int, segmenter: Inspected, label: int, part: MaskPart, result: UnitResult) -> Callable[[Block], Marked]:
-    """Has a block's masks made by the reference segmenter, and notes the stage."""
-    noted: set[str] = set()
-
-    def mark(block: Block) -> Marked:
-        made = stored_masks(block.images, label, part, segmenter=segmenter.entry, inputs=[block.key], device=bench.device, store=bench.store)
-        if made.key not in noted:
-            noted.add(made.key)
-            use = StageUse(
-                unit=position, stage="masks", cls=block.use.cls, key=made.key, reused=made.reused, seconds=made.seconds, device=bench.device
-            )
-            result.uses.append(use)
-        return Marked(masks=made.masks, usable=made.usable(part))
-
-    return mark
-
-
-def _taken_for(bench: Bench, judged: Extractor, label: int, least: float) -> Callable[[Block], torch.Tensor]:
-    """Finds a block's images that the reference inspector takes for a class, with at least this probability: sorting, and the confidence filter."""
-
-    def accept(block: Block) -> torch.Tensor:
-        opinion = stored_features(judged, block.images, name="synthetic", inputs=[block.key], store=bench.store).values
-        return bench.task.taken_for(opinion, label, least)
-
-    return accept
 
 
 def score_splits(bench: Bench, said: Mapping[str, Mapping[str, torch.Tensor]], result: UnitResult) -> None:

@@ -101,6 +101,20 @@ class Marked:
     """(256,) bool: images whose mask is good enough."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sieve:
+    """What decides which images of a block a class gets, and with which masks. Without any of it, all of them as they are."""
+
+    accept: Callable[[Block], torch.Tensor] | None = None
+    """Says which images are good enough, (256,) bool."""
+    sort: Callable[[Block], torch.Tensor] | None = None
+    """Says which images of a shared block belong to the class, (256,) bool."""
+    mark: Callable[[Block], Marked] | None = None
+    """Makes masks for the images of a block that has none, and says which of them may be used."""
+    key: str = ""
+    """Names all of this, and what it rests on."""
+
+
 def draw_block(source: Source, cls: str, number: int, part: SynthesisPart, *, seed: int, unit: int, device: str, store: Store) -> Block:
     """Finds block `number` of a class in the store, or draws and publishes it."""
     name = cls if source.shared_by == 1 else ""
@@ -125,11 +139,8 @@ def choose(
     cls: str,
     count: int,
     part: SynthesisPart,
-    accept: Callable[[Block], torch.Tensor] | None,
+    sieve: Sieve = Sieve(),
     *,
-    sort: Callable[[Block], torch.Tensor] | None = None,
-    mark: Callable[[Block], Marked] | None = None,
-    filter_key: str,
     seed: int,
     unit: int,
     device: str,
@@ -143,10 +154,7 @@ def choose(
         cls: name of the class.
         count: images wanted beside the real ones.
         part: how to draw and filter.
-        accept: gives a mask (256,) bool for a block; None accepts all.
-        sort: gives a mask (256,) bool of a shared block's images that belong to this class; None takes all of them for it.
-        mark: makes masks for the images of a block that has none, and says which of them may be used.
-        filter_key: names the filter, the sorting and all they rest on.
+        sieve: which of them the class gets.
         seed: seed of the pool.
         unit: position of the unit, for records.
         device: device to draw on.
@@ -167,24 +175,24 @@ def choose(
         if drawn >= most:
             raise TrialFailure(
                 "collapsed",
-                f"class {cls}: only {kept} of {own} synthetic images pass the {part.filter} filter{' and have a mask' if mark else ''}, "
-                f"{count} are needed. Train longer, ask for fewer, or lower {_limits(part, mark is not None)}.",
+                f"class {cls}: only {kept} of {own} synthetic images {_demand(sieve)}, {count} are needed. "
+                f"Train longer, ask for fewer, or lower {_limits(sieve)}.",
             )
         block = draw_block(source, cls, len(keys), part, seed=seed, unit=unit, device=device, store=store)
         if block.key not in noted:
             uses.append(block.use)
-        mine = torch.ones(BLOCK, dtype=torch.bool) if sort is None else sort(block)
-        mask = mine if accept is None else mine & accept(block)
+        mine = torch.ones(BLOCK, dtype=torch.bool) if sieve.sort is None else sieve.sort(block)
+        mask = mine if sieve.accept is None else mine & sieve.accept(block)
         masks = block.masks
-        if masks is None and mark is not None:
-            marked = mark(block)
+        if masks is None and sieve.mark is not None:
+            marked = sieve.mark(block)
             masks, mask = marked.masks, mask & marked.usable
         accepted.append(block.images[mask])
         if masks is not None:
             accepted_masks.append(masks[mask])
         keys.append(block.key)
         drawn, own, kept = drawn + BLOCK, own + int(mine.sum()), kept + int(mask.sum())
-        if len(keys) == first and sort is not None and own < FEWEST_SORTED:
+        if len(keys) == first and sieve.sort is not None and own < FEWEST_SORTED:
             raise TrialFailure(
                 "collapsed",
                 f"class {cls}: only {own} of {drawn} images of the one model of all classes are taken for it. "
@@ -196,13 +204,20 @@ def choose(
         masks=torch.cat(accepted_masks)[:count] if accepted_masks else None,
         scored=torch.cat(accepted[:first]),
         scored_masks=torch.cat(accepted_masks[:first]) if accepted_masks else None,
-        scored_key=stage_key("scored", version=VERSION, settings={}, inputs=[*keys[:first], filter_key]),
+        scored_key=stage_key("scored", version=VERSION, settings={}, inputs=[*keys[:first], sieve.key]),
         acceptance=kept / own,
     )
 
 
-def _limits(part: SynthesisPart, marked: bool) -> str:
+def _demand(sieve: Sieve) -> str:
+    """Says what is asked of an image."""
+    demands = ["pass the confidence filter"] if sieve.accept is not None else []
+    demands += ["have a mask that is large and sure enough"] if sieve.mark is not None else []
+    return " and ".join(demands) or "are of their class"
+
+
+def _limits(sieve: Sieve) -> str:
     """Names the settings that refuse images."""
-    limits = ["synthesis.min_confidence"] if part.filter == "confidence" else []
-    limits += ["synthesis.mask_threshold, mask_min_area_px or mask_min_sureness"] if marked else []
-    return " or ".join(limits) or "synthesis.min_confidence"
+    limits = ["synthesis.min_confidence"] if sieve.accept is not None else []
+    limits += ["synthesis.mask_threshold, mask_min_area_px or mask_min_sureness"] if sieve.mark is not None else []
+    return " or ".join(limits) or "synthesis.amount"

@@ -11,13 +11,14 @@ from trainables.generators.training.stage import resolve, told_by
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, judge, read_predictions
 from trainables.particulars import particulars
+from trainables.pools import asks, draw_pool, is_marked
 from trainables.progress import Progress
 from trainables.recipe import Unit
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.samples import ClassImages, stored_sheet
 from trainables.seeds import child_seed
-from trainables.steps import condition, draw_pool, is_sorted, score_splits, train_generators, train_inspector
+from trainables.steps import condition, score_splits, train_generators, train_inspector
 from trainables.synthesis import Chosen, Source
 
 
@@ -57,9 +58,7 @@ def _reference(
     assert recipe.generator is not None and recipe.synthesis is not None
     several = len(bench.defects) > 1
     learns = several and told_by(recipe.generator).kind in ("learned", "blend")
-    sorts = is_sorted(bench)
-    marks = recipe.task == "segment" and resolve(recipe.generator)[0].makes == "images"
-    if not (recipe.scores.extractor == "inspector" or recipe.synthesis.filter == "confidence" or learns or sorts or marks):
+    if not (recipe.scores.extractor == "inspector" or learns or asks(bench) or is_marked(bench)):
         return None
     part = recipe.scores.inspector or recipe.inspector
     seed = child_seed(recipe.seed, "inspector", 0)

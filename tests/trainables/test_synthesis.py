@@ -11,7 +11,7 @@ from trainables.generators.bases.subject import Drawn
 from trainables.progress import StageUse
 from trainables.recipe import SynthesisPart
 from trainables.store import Store
-from trainables.synthesis import BLOCK, Block, Chosen, Source, choose
+from trainables.synthesis import BLOCK, Block, Chosen, Sieve, Source, choose
 
 
 class Noise:
@@ -44,7 +44,9 @@ def run(
 ) -> tuple[Chosen, list[StageUse]]:
     uses: list[StageUse] = []
     source = Source(key="mark", label=0, sampler=lambda: noise)
-    work = choose(source, "scratches", count, part or SynthesisPart(), accept, filter_key="f", seed=1, unit=0, device="cpu", store=store, uses=uses)
+    work = choose(
+        source, "scratches", count, part or SynthesisPart(), Sieve(accept=accept, key="f"), seed=1, unit=0, device="cpu", store=store, uses=uses
+    )
     while True:
         try:
             next(work)
@@ -110,8 +112,8 @@ def sorted_run(store: Store, noise: Noise, cls: str, count: int, uses: list[Stag
         return is_bright if cls == "bright" else ~is_bright
 
     source = Source(key="mark", label=0, sampler=lambda: noise, shared_by=2)
-    named = {"filter_key": cls, "seed": 1, "unit": 0, "device": "cpu", "store": store, "uses": uses}
-    work = choose(source, cls, count, SynthesisPart(), None, sort=sort, **named)  # type: ignore[arg-type]
+    named = {"seed": 1, "unit": 0, "device": "cpu", "store": store, "uses": uses}
+    work = choose(source, cls, count, SynthesisPart(), Sieve(sort=sort, key=cls), **named)  # type: ignore[arg-type]
     while True:
         try:
             next(work)

@@ -69,7 +69,7 @@ STAGES = {
     ),
     "generators.smote:Smote.VERSION": (1, ["generators/smote.py", "generators/bases/features.py"], "9c6a2f1009b6"),
     "generators.adasyn:Adasyn.VERSION": (1, ["generators/adasyn.py", "generators/smote.py", "generators/bases/features.py"], "01534c553f38"),
-    "synthesis:VERSION": (2, ["synthesis.py"], "1b990635d26c"),
+    "synthesis:VERSION": (2, ["synthesis.py"], "4d4cd1420bbc"),
     "inspectors.stage:VERSION": (
         1,
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "base")), "datasets/augmentation.py"],

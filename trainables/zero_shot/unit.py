@@ -30,13 +30,14 @@ from trainables.generators.training.stage import resolve
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.head import LabelledFeatures
 from trainables.inspectors.stage import Inspected
+from trainables.pools import draw_pool
 from trainables.progress import Progress, StageUse
 from trainables.recipe import Amount, Unit
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
-from trainables.steps import condition, draw_pool, train_generators, train_inspector
+from trainables.steps import condition, train_generators, train_inspector
 from trainables.synthesis import Chosen, Source
 from trainables.zero_shot.answers import ask, router_scores
 from trainables.zero_shot.classifier import STAGE, Names, train_classifier
