@@ -161,7 +161,7 @@ def test_settings_that_no_family_has_are_refused(tmp_path: Path) -> None:
         run(run_trial(recipe(generator=GeneratorPart(family="dcgan", kimg=1, settings={"widht": 8})), Store(tmp_path)))
 
 
-SEGMENTER = InspectorPart(kind="deeplabv3plus", settings={"encoder": "resnet18", "min_steps": 2, "epochs": 1, "batch": 16, "augment": "flips"})
+SEGMENTER = InspectorPart(kind="deeplabv3plus", settings={"encoder": "tu-test_resnet", "min_steps": 2, "epochs": 1, "batch": 16, "augment": "flips"})
 DETECTOR = InspectorPart(kind="segdecnet", settings={"width": 0.05, "min_steps": 2, "epochs": 1, "batch": 4})
 WITH_FREE = replace(DATA, defect_free="class")
 

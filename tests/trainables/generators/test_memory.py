@@ -88,6 +88,7 @@ def test_a_tensor_that_is_kept_is_counted() -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_every_family_is_freed_when_its_stage_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[tuple[str, weakref.ref[GeneratorModel]]] = []
     build = stage.build
