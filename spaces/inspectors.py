@@ -34,7 +34,11 @@ _CLASSIFIER: dict[str, Domain] = {
     "finetune_epochs": Fixed(default=0, source="the papers train once", within=Int(low=0, high=100, default=0)),
     "target_sensitivity": Fixed(default=None, source="the papers name none", within=Float(low=0.5, high=1.0, default=0.95)),
     "target_specificity": Fixed(default=None, source="the papers name none", within=Float(low=0.5, high=1.0, default=0.95)),
-    "start_from": Fixed(default=None, source="the papers begin anew, or from ImageNet", within=Text(says="the path of an inspector.safetensors")),
+    "start_from": Fixed(
+        default=None,
+        source="the papers begin anew, or from ImageNet",
+        within=Text(says="the path of an inspector's weights.safetensors"),
+    ),
 }
 
 _STOCK: dict[str, Domain] = {

@@ -1,6 +1,6 @@
 """What all inspectors are: networks with settings, that say what they see, and what a training step costs them.
 
-A task has its own kind of inspector (`classifiers`, `segmenters`, `detectors`); the loop in `training` and the stages in `stage` serve all of them.
+A task has its own kind of inspector (`classifiers`, `segmenters`, `segdecnet`); the loop in `training` and the stages in `stage` serve all of them.
 """
 
 import math
@@ -46,7 +46,7 @@ class Config:
     finetune_epochs: int = 0
     """Passes over the real training images alone, after all others, at a tenth of the learning rate."""
     start_from: str | None = None
-    """Weights that the training starts from: the inspector.safetensors of an earlier winner, of the same inspector, classes and channels."""
+    """Weights that the training starts from: the weights.safetensors that a store keeps of an inspector of the same kind, classes and channels."""
     target_sensitivity: float | None = None
     """Share of the defective validation images that the operating point is to find; it changes no weight, so that it is in no key."""
     target_specificity: float | None = None

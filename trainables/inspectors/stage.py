@@ -18,7 +18,8 @@ from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.datasets.packs import content_hash
 from trainables.inspectors import INSPECTORS
 from trainables.inspectors.base import TARGETS, LabelledImages
-from trainables.inspectors.training import Checkpoint, Inspector, build, predict, read_config, start_from, train
+from trainables.inspectors.local_weights import put, read_weights
+from trainables.inspectors.training import Checkpoint, Inspector, build, predict, read_config, train
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart
 from trainables.registry import pick
@@ -134,7 +135,7 @@ def inspect(
     inspector = build(part.kind, config, **shape, device=device, seed=child_seed(seed, "weights"))
     inspector.network.begin()
     if config.start_from is not None:
-        start_from(inspector, Path(config.start_from).expanduser())
+        put(inspector.network, read_weights(config.start_from), f"start_from: {config.start_from}")
     scratch = f"{STAGE}-{key}.safetensors"
     resume = _read_checkpoint(store.read_scratch(scratch))
     memory = PeakMemory(device)

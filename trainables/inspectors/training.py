@@ -8,16 +8,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from trainables.datasets.augmentation import augment, augment_with
-from trainables.errors import DatasetError, SettingsError, TrialFailure
+from trainables.errors import DatasetError, TrialFailure
 from trainables.inspectors import INSPECTORS
 from trainables.inspectors.base import Config, InspectorNetwork, LabelledImages, SeededDropout, Shown
 from trainables.inspectors.schedule import Schedule
@@ -71,30 +68,6 @@ def build(kind: str, config: Config, *, size_px: int, channels: int, num_classes
     network.config = config
     network.to(device=device).to(memory_format=torch.channels_last).eval()
     return Inspector(kind=kind, network=network, config=config, size_px=size_px, channels=channels, num_classes=num_classes, device=device)
-
-
-def start_from(inspector: Inspector, file: Path) -> None:
-    """Gives an inspector the weights of an earlier run.
-
-    Raises:
-        SettingsError: the file holds no weights of such an inspector; names what does not fit.
-    """
-    own = inspector.network.state_dict()
-    try:
-        given = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise SettingsError(f"start_from: {file} cannot be read as weights ({error}); expected the inspector.safetensors of a winner") from error
-    shapes = {name: (_shape(given.get(name)), _shape(own.get(name))) for name in own | given}
-    wrong = [f"{name}: {found}, expected {expected}" for name, (found, expected) in shapes.items() if found != expected]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        what = f"{inspector.kind} of {inspector.num_classes} classes, {inspector.channels} channels at {inspector.size_px} px"
-        raise SettingsError(f"start_from: {file} does not fit {what}: {'; '.join(wrong[:3])}{more}")
-    inspector.network.load_state_dict(given)
-
-
-def _shape(value: Tensor | None) -> str:
-    return "absent" if value is None else "x".join(map(str, value.shape)) or "a number"
 
 
 def to_input(images: Tensor, device: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Scores of an inspector that names classes, from its logits. Called by `trainables.unit`.
+"""Scores of an inspector that names classes, from its logits. Called by `trainables.tasks`.
 
 A class that a split lacks has no recall, no precision and no F1, and is left out of the macro means. A class that is there and is never named has a
 precision of 0.

@@ -1,7 +1,7 @@
 """Scores of telling defective images from others by one number each: areas under curves, thresholds, and what they bring.
 
 An image is called defective where its score is at least the threshold. A threshold is chosen on validation (`choose_thresholds`) and then used on any
-split; one chosen on the split that it is used on gives an oracle's scores, which say so in their names. Called by `trainables.unit`.
+split; one chosen on the split that it is used on gives an oracle's scores, which say so in their names. Called by `trainables.tasks`.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""How many synthetic images are closer to a training image than real images are to each other. Called by `trainables.unit`."""
+"""How many synthetic images are closer to a training image than real images are to each other. No trial calls it."""
 
 import torch
 from torch import Tensor

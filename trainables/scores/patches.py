@@ -1,4 +1,4 @@
-"""From patches to a whole image: Algorithm 1 of Mustafaev et al. (2023), the SDG-GAN paper. Called by whoever inspects `preprocess: patches`."""
+"""From patches to a whole image: Algorithm 1 of Mustafaev et al. (2023), the SDG-GAN paper. No trial calls it."""
 
 from typing import NamedTuple
 

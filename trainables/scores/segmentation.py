@@ -1,7 +1,7 @@
 """Scores of an inspector that says which pixels are defective, all of them from one small table of pixel counts per image.
 
 A map of class numbers holds 0 for the background and k + 1 for defect class k. A stage stores the tables (`pixel_confusions`), from which every score
-of any group of images follows without the maps. Called by `trainables.unit`.
+of any group of images follows without the maps. Called by `trainables.tasks`.
 
 Where nothing is there to find: an image without defect that is left empty has an IoU of 1, and one in which something is found has 0 (systems.md
 2.3). A defect class without a pixel in the whole split has no IoU, and is left out of the mean over classes.

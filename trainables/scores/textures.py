@@ -1,7 +1,7 @@
 """Distances between two sets of images by their texture alone, which need no network: power spectrum, local binary patterns, co-occurrence of greys.
 
 The statistics of a set are taken once (`texture_statistics`) and then compared as often as needed: with another set, with halves of itself. Channels
-are described one by one, because those of photometric stereo are no colours, and a distance is the mean over channels. Called by `trainables.unit`.
+are described one by one, because those of photometric stereo are no colours, and a distance is the mean over channels. No trial calls it.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Scores of an inspector that knows classes which it never saw: seen and unseen accuracy, their harmonic mean, and the alarm for unseen classes.
 
 Accuracies are means over classes, so that a large class does not speak for a small one. A class without images in the split is left out of the mean,
-and a mean over no class is null. Called by `trainables.unit`.
+and a mean over no class is null. Called by `trainables.zero_shot`.
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from spaces.inspectors import task_of
+from trainables.errors import SettingsError
 from trainables.inspectors import INSPECTORS, training
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import STAGE, Inspected, inspect, inspector_key, judge, load_inspector, read_predictions
@@ -143,3 +144,19 @@ def test_weights_of_a_file_begin_a_training_and_are_named_by_their_content(tmp_p
     save_file({name: value * 2 for name, value in given.items()}, copy)
     assert not begun(copy).reused
     assert finish(stage(store, kind=kind, lr=1e-6, weight_decay=0.0, min_steps=1))[1].key != made.key
+
+
+def test_an_earlier_inspector_s_weights_begin_a_training(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    _, first = finish(stage(store))
+    file = first.entry.local_path("weights.safetensors")
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes(file.read_bytes())
+    _, gone_on = finish(stage(store, seed=2, start_from=str(file), lr=1e-6))
+    _, anew = finish(stage(store, seed=2, lr=1e-6))
+    before, after, other = (load_inspector(found.entry, "cpu").network.head.weight for found in (first, gone_on, anew))  # type: ignore[union-attr]
+    assert torch.allclose(before, after, atol=1e-3) and not torch.allclose(before, other, atol=1e-2), "steps of 1e-6 leave weights where they began"
+    _, again = finish(stage(store, seed=2, start_from=str(moved), lr=1e-6))
+    assert again.reused, "what counts is the content, wherever it lies"
+    with pytest.raises(SettingsError, match=r"start_from: .*tensors do not fit: .*expected 4x1x7x7, found 8x1x7x7"):
+        finish(stage(store, start_from=str(file), width=4))
