@@ -24,14 +24,14 @@ PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures")] + [
     f"datasets/copies/{name}.py" for name in ("groups", "keypoints", "matching", "alignment")
 ]
 STAGES = {
-    "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "d36ee56d4cb1"),
+    "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "8c5db73e7260"),
     "datasets.surfaces.textures:VERSION": (
         2,
         [f"datasets/surfaces/{name}.py" for name in ("textures", "grounds", "flaws", "drawing")],
         "c11ab662a91b",
     ),
-    "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "3a976406f684"),
-    "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "4a24a82af248"),
+    "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "5491a0ee9a57"),
+    "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "f24d5ad52bd9"),
     "datasets.packs:VERSION": (3, PACKS, "95c4be4b0fc5"),
     "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "fb2b5e29147b"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "39da652218ee"),

@@ -180,13 +180,11 @@ class ProceduralSurfaces(Drawn):
         refuse_folder(settings)
         if wanted.per_class < 0 or wanted.defect_free < 0:
             raise DatasetError(f"data.procedural: {wanted.per_class} images per class and {wanted.defect_free} defect-free; expected 0 or more.")
-        samples = numbered(CLASSES, per_class=wanted.per_class, defect_free=wanted.defect_free)
-        return Listing(
-            root=None,
-            classes=CLASSES,
-            samples=samples,
+        return numbered(
+            CLASSES,
+            per_class=wanted.per_class,
+            defect_free=wanted.defect_free,
             read=partial(_read, seed=wanted.seed, size_px=settings.size_px),
-            independent=True,
             content=f"procedural {VERSION} {wanted.per_class} {wanted.defect_free} {wanted.seed}",
         )
 

@@ -1,9 +1,9 @@
 """What all sets that are drawn instead of read have in common. Called by their loaders."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from trainables.datasets.listing import DEFECT_FREE, Sample
+from trainables.datasets.listing import DEFECT_FREE, Listing, Picture, Sample
 from trainables.datasets.settings import DataSettings
 from trainables.errors import DatasetError
 
@@ -28,7 +28,19 @@ def refuse_folder(settings: DataSettings) -> None:
         )
 
 
-def numbered(classes: Sequence[str], *, per_class: int, defect_free: int) -> list[Sample]:
-    """Names the images of each class, and the defect-free ones after them."""
+def numbered(
+    classes: tuple[str, ...], *, per_class: int, defect_free: int, read: Callable[[Sample], Picture], content: str, physical: bool = False
+) -> Listing:
+    """Lists as many images of each class, and the defect-free ones after them.
+
+    Args:
+        classes: defect classes, in the order of their labels.
+        per_class: images of each.
+        defect_free: images without a defect.
+        read: draws one.
+        content: names what is drawn, for the fingerprint.
+        physical: whether channels are physical quantities.
+    """
     counts = [*((cls, per_class) for cls in classes), (DEFECT_FREE, defect_free)]
-    return [Sample(name=f"{cls}/{cls}_{k:05d}", cls=cls) for cls, count in counts for k in range(count)]
+    samples = [Sample(name=f"{cls}/{cls}_{k:05d}", cls=cls) for cls, count in counts for k in range(count)]
+    return Listing(root=None, classes=classes, samples=samples, read=read, independent=True, physical=physical, content=content)

@@ -106,15 +106,13 @@ class Stereo(Drawn):
         """
         wanted = settings.stereo
         refuse_folder(settings)
-        samples = numbered(CLASSES, per_class=wanted.per_class, defect_free=wanted.defect_free)
-        return Listing(
-            root=None,
-            classes=CLASSES,
-            samples=samples,
+        return numbered(
+            CLASSES,
+            per_class=wanted.per_class,
+            defect_free=wanted.defect_free,
             read=partial(_read, seed=wanted.seed, size_px=settings.size_px),
-            independent=True,
-            physical=True,
             content=f"stereo {VERSION} {wanted}",
+            physical=True,
         )
 
 

@@ -159,13 +159,11 @@ class Strips(Drawn):
         """
         wanted = settings.strips
         refuse_folder(settings)
-        samples = numbered(CLASSES, per_class=wanted.per_class, defect_free=wanted.defect_free)
-        return Listing(
-            root=None,
-            classes=CLASSES,
-            samples=samples,
+        return numbered(
+            CLASSES,
+            per_class=wanted.per_class,
+            defect_free=wanted.defect_free,
             read=partial(_read, seed=wanted.seed, height_px=wanted.height_px),
-            independent=True,
             content=f"strips {VERSION} {wanted}",
         )
 
