@@ -86,8 +86,8 @@ STAGES = {
         "0db9da90e3bd",
     ),
     "inspectors.segdecnet:SegDecNet.VERSION": (1, ["inspectors/segdecnet.py", "inspectors/defect_weights.py"], "f1e3a14203a1"),
-    "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "33c1865e89e4"),
-    "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "b70e8d5f47a0"),
+    "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "3fd455d5ba1d"),
+    "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "322f3ee4663d"),
     "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "dd74ba6f8ee9"),
     "zero_shot.sources:VERSION": (1, ["zero_shot/sources.py", "conditioning/unseen.py"], "a0722aaffc17"),
     "zero_shot.classifier:VERSION": (
@@ -96,6 +96,7 @@ STAGES = {
         "86fe2a96b556",
     ),
     "zero_shot.answers:VERSION": (1, ["zero_shot/answers.py", "zero_shot/router.py", "conditioning/unseen.py"], "ef69723c8f69"),
+    "scores.textures:VERSION": (1, ["scores/textures.py"], "f7fed674c90f"),
     "scores.samples:VERSION": (1, ["scores/samples.py"], "5b6b34ed6f6a"),
 }
 """Where below `trainables` a VERSION stands -> the version, the files that decide the numbers, and their hash.

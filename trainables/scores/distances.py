@@ -3,7 +3,7 @@
 Called by `trainables.unit`. Features are given, never images: one pass through the extractor serves all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -112,9 +112,20 @@ def image_distances(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor],
             measured: tuple[float | None, ...] = overlap(features, others) if enough and others is not None else (None,) * len(Overlap._fields)
             for name, value in zip(overlaps, measured, strict=True):
                 per_class[name][cls] = value
+    return over_classes(per_class, real)
+
+
+def over_classes(per_class: Mapping[str, Mapping[str, float | None]], classes: Iterable[str]) -> dict[str, float | None]:
+    """Gives scores of every class by name, and their means, which are null where a class that was looked at has none.
+
+    Args:
+        per_class: name -> class -> value; a class that could not be looked at is left out, and stands out of the mean.
+        classes: all of them.
+    """
     found: dict[str, float | None] = {}
+    named = list(classes)
     for name, values in per_class.items():
         known = [value for value in values.values() if value is not None]
         found[name] = sum(known) / len(known) if known and len(known) == len(values) else None
-        found |= {f"{name}.{cls}": values.get(cls) for cls in real}
+        found |= {f"{name}.{cls}": values.get(cls) for cls in named}
     return found

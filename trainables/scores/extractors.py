@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.errors import SettingsError
+from trainables.inspectors.classifiers import Classifier
+from trainables.inspectors.head import predict_features
 from trainables.inspectors.stage import load_inspector
 from trainables.inspectors.training import features as inspector_features
 from trainables.inspectors.training import to_input
@@ -61,6 +63,8 @@ class Extractor:
     """What decides the features beside the images: goes into the key of what is stored."""
     run: Callable[[Tensor], Tensor]
     """(N, C, H, W) uint8 to (N, D) float32 on the CPU."""
+    probabilities: Callable[[Tensor], Tensor] | None = None
+    """Its features (N, D) to the probabilities (N, K) of the classes that it tells apart, for the Inception Score; None where it names none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,16 +129,25 @@ def make_extractor(part: ScorePart, *, device: str, inspector: Entry | None = No
     if part.extractor == "inception":
         if part.inception_weights is None or not Path(part.inception_weights).is_file():
             raise SettingsError(f"scores.inception_weights: {part.inception_weights}: no such file on this machine")
-        network: nn.Module = FIDInception()
+        network = FIDInception()
         network.load_state_dict(_read_weights(Path(part.inception_weights)))
         identity = f"inception/{part.weights_hash or _sha256(Path(part.inception_weights))}"
-        return Extractor(name="inception", identity=identity, run=_runner(network.to(device), device, _colour, batch=32))
+        # The published score leaves the bias of the last layer out (Salimans et al. 2016, their code).
+        weight = network.fc.weight.detach().cpu()
+        run = _runner(network.to(device), device, _colour, batch=32)
+        return Extractor(name="inception", identity=identity, run=run, probabilities=lambda features: (features @ weight.T).softmax(1))
     if part.extractor == "random":
-        network = RandomNetwork().to(device)
-        return Extractor(name="random", identity=f"random/{RandomNetwork.VERSION}", run=_runner(network, device, _colour_input, batch=256))
+        fixed = RandomNetwork().to(device)
+        return Extractor(name="random", identity=f"random/{RandomNetwork.VERSION}", run=_runner(fixed, device, _colour_input, batch=256))
     assert inspector is not None, "the inspector extractor needs a trained inspector"
     trained = load_inspector(inspector, device)
-    return Extractor(name="inspector", identity=f"inspector/{inspector.key}", run=lambda images: inspector_features(trained, images))
+    return Extractor(
+        name="inspector",
+        identity=f"inspector/{inspector.key}",
+        run=lambda images: inspector_features(trained, images),
+        # Segmenters and detectors say of each class, or of defects as such, whether they are there: no probabilities that sum to 1.
+        probabilities=(lambda features: predict_features(trained, features).softmax(1)) if isinstance(trained.network, Classifier) else None,
+    )
 
 
 def stored_features(extractor: Extractor, images: Tensor, *, name: str, inputs: Sequence[str], store: Store) -> Features:

@@ -159,7 +159,7 @@ class FIDInception(nn.Module):
             block = _Block(channels, **spec)
             self.add_module(name, block)
             channels = block.out
-        # Its logits are of no use here; it is kept because the weights hold it.
+        # Features stand before it; the Inception Score reads its weights.
         self.fc = nn.Linear(DIMENSIONS, 1008)
         self.requires_grad_(False)
         self.eval()

@@ -1,4 +1,4 @@
-"""The Inception Score of a set of images, from any classifier's probabilities; its name says whose. No trial calls it."""
+"""The Inception Score of a set of images, from any classifier's probabilities; its name says whose. Called by `scores.image_sets`."""
 
 import torch
 from torch import Tensor

@@ -79,6 +79,8 @@ TASK_SCORES_PER_CLASS: dict[str, dict[str, Direction]] = {"classify": PER_CLASS,
 CORRUPTIONS = ("blur", "noise", "salt_and_pepper", "brightness", "scratches", "gradient")
 """What images are disturbed by; `val_robustness.<corruption>` is the area under the curve of the task's first score over severities 0 to 5."""
 ROBUSTNESS = "robustness"
+FIRST_SCORES = {task: next(iter(scores)) for task, scores in TASK_SCORES.items()}
+"""What robustness follows as images get worse: accuracy, IoU, AP."""
 
 TEXTURES = ("texture_spectrum", "texture_lbp", "texture_glcm")
 """Distances between image sets that need no extractor, in the order of `scores.textures.TextureDistances`."""
@@ -121,17 +123,29 @@ def image_score_names(extractor: str) -> dict[str, Direction]:
     return directions
 
 
-def set_score_names(extractor: str) -> dict[str, Direction]:
+def set_score_names(extractor: str, *, task: str = "classify", split: str = "val") -> dict[str, Direction]:
     """Gives what `image_score_names` does not: texture distances, memorisation, and the Inception Score of extractors that classify.
+
+    Memorisation is about training images, with validation images as its floor, and the Inception Score about no real image at all: of the test split
+    there are texture distances alone. All but the Inception Score are measured class by class too.
 
     Raises:
         KeyError: no such extractor.
     """
     if extractor not in EXTRACTORS:
         raise KeyError(extractor)
-    directions: dict[str, Direction] = dict.fromkeys((*TEXTURES, f"memorisation_{extractor}"), "minimize")
-    # The random network names no classes.
-    return directions if extractor == "random" else directions | {f"inception_score_{extractor}": "maximize"}
+    directions: dict[str, Direction] = dict.fromkeys(TEXTURES, "minimize")
+    if split == "test":
+        return directions
+    directions[f"memorisation_{extractor}"] = "minimize"
+    # The random network names no classes, and inspectors of pixels and of defects as such give no probabilities that sum to 1.
+    classifies = extractor == "inception" or (extractor == "inspector" and task == "classify")
+    return directions | {f"inception_score_{extractor}": "maximize"} if classifies else directions
+
+
+def class_set_names(extractor: str, *, task: str = "classify", split: str = "val") -> dict[str, Direction]:
+    """Gives those of `set_score_names` that are measured class by class."""
+    return {name: way for name, way in set_score_names(extractor, task=task, split=split).items() if not name.startswith("inception_score")}
 
 
 def robustness_names(split: str = "val") -> dict[str, Direction]:
@@ -156,9 +170,14 @@ def score_names(
     """
     whole, per_class = TASK_SCORES[task], TASK_SCORES_PER_CLASS[task]
     images: dict[str, Direction] = {**image_score_names(extractor), MMD: "minimize"}
-    names: dict[str, Direction] = {f"{split}_{base}": direction for base, direction in (whole | images).items()}
+    # Of unseen classes there are features alone, and nothing is disturbed on the way to them.
+    sets = set_score_names(extractor, task=task, split=split) if task != "zero_shot" else {}
+    names: dict[str, Direction] = {f"{split}_{base}": direction for base, direction in (whole | images | sets).items()}
     for cls in classes:
-        names |= {f"{split}_{base}.{cls}": direction for base, direction in (per_class | images).items()}
+        own = per_class | images | (class_set_names(extractor, task=task, split=split) if sets else {})
+        names |= {f"{split}_{base}.{cls}": direction for base, direction in own.items()}
+    if task != "zero_shot":
+        names |= robustness_names(split)
     if task == "detect" and split == "test":
         names |= {f"{split}_{base}{ORACLE}": way for base, way in whole.items() if base not in ("ap", "average_precision", "auc")}
     bases = {f"{split}_{base}" for base in {*whole, *per_class}}

@@ -1,20 +1,28 @@
 """Distances between two sets of images by their texture alone, which need no network: power spectrum, local binary patterns, co-occurrence of greys.
 
-The statistics of a set are taken once (`texture_statistics`) and then compared as often as needed: with another set, with halves of itself. Channels
-are described one by one, because those of photometric stereo are no colours, and a distance is the mean over channels. No trial calls it.
+The statistics of a set are taken once (`texture_statistics`, kept by `stored_textures`) and then compared as often as needed: with another set, with
+halves of itself. Channels are described one by one, because those of photometric stereo are no colours, and a distance is the mean over channels.
+Called by `scores.image_sets`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from trainables.scores.distances import FLOOR_HALVINGS
 from trainables.seeds import child_seed
+from trainables.store import Store, stage_key
 
+VERSION = 1
+"""Counts up when the same images would be described by other numbers."""
+
+STAGE = "textures"
 REACHES_PX = (1, 2, 4)
 """How far the neighbours lie that a pixel is compared with, in patterns and co-occurrences."""
 LEAST_SIDE_PX = 2 * REACHES_PX[-1] + 1
@@ -76,6 +84,25 @@ def texture_statistics(images: Tensor) -> TextureStatistics:
         patterns=patterns.unflatten(0, (count, channels)),
         properties=properties.unflatten(0, (count, channels)),
     )
+
+
+def stored_textures(images: Tensor, *, name: str, inputs: Sequence[str], store: Store) -> TextureStatistics:
+    """Describes the texture of a set of images, or finds it under its key.
+
+    Args:
+        images: as for `texture_statistics`.
+        name: which images of the inputs these are.
+        inputs: keys that decide the images: of the split, or of the pool.
+        store: where results are kept.
+    """
+    key = stage_key(STAGE, version=VERSION, settings={"name": name, "count": len(images)}, inputs=inputs)
+    entry = store.lookup(STAGE, key)
+    if entry is None:
+        made = texture_statistics(images)
+        tensors = {"spectra": made.spectra, "patterns": made.patterns, "properties": made.properties}
+        data = save({kind: values.contiguous() for kind, values in tensors.items()})
+        entry = store.publish(STAGE, key, {"textures.safetensors": data}, {"images": len(images)})
+    return TextureStatistics(**load(entry.read("textures.safetensors")))
 
 
 def texture_distances(real: TextureStatistics, synthetic: TextureStatistics) -> TextureDistances:
