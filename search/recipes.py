@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from search.replacing import replacement_problems
 from search.study import Study, StudyError
 from spaces.conditioning import FROM_ATTRIBUTES, SETTINGS
 from spaces.space import Space, flatten
@@ -78,7 +79,7 @@ def generator_part(params: Mapping[str, Any]) -> GeneratorPart:
 def synthesis_part(params: Mapping[str, Any]) -> SynthesisPart:
     """Reads the synthesis part of a point."""
     kind = params["synthesis.amount"]
-    given = {name: params[f"synthesis.{name}"] for name in ("truncation", "filter", "min_confidence") if f"synthesis.{name}" in params}
+    given = {name: params[f"synthesis.{name}"] for name in ("replaces", "truncation", "filter", "min_confidence") if f"synthesis.{name}" in params}
     masks = MaskPart(**_below(params, "synthesis.mask_"))
     return SynthesisPart(amount=Amount(kind=kind, value=float(params.get(f"synthesis.{kind}", 0.0))), masks=masks, **given)
 
@@ -152,6 +153,8 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
     found = data_problems(study.data) + objective_problems(study)
     counts = {cls: count["train"] for cls, count in split_counts.items() if cls != DEFECT_FREE} if split_counts is not None else None
     found += attribute_problems(study, list(counts) if counts is not None else None)
+    if split_counts is not None and "all" in study.space.names()["synthesis.replaces"].grid(0):
+        counts = {cls: count["train"] for cls, count in split_counts.items()}
     given = Given(
         size_px=study.data.size_px,
         backgrounds=study.data.backgrounds != "none",
@@ -172,7 +175,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
         if (unseen := zero_shot_part(study, params)) is not None:
             told = [text.partition(": ") for text in unseen_problems(unseen, part, synthesis_part(params))]
             found += [(f"space.{name}", text) for name, _, text in told]
-    return list(dict.fromkeys(found + task_problems(study)))
+    return list(dict.fromkeys([*found, *task_problems(study), *replacement_problems(study, split_counts)]))
 
 
 def inspector_problems(part: InspectorPart, study: Study) -> list[str]:

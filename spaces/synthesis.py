@@ -1,6 +1,6 @@
 """How many synthetic images stand beside the real ones, how they are drawn, and which are let through."""
 
-from spaces.domains import Categorical, Choice, Float, Int
+from spaces.domains import Categorical, Choice, Fixed, Float, Int
 from spaces.space import Tree
 
 SYNTHESIS: Tree = {
@@ -14,6 +14,12 @@ SYNTHESIS: Tree = {
         },
         default="fraction",
         source="g/(g+r) of the training split, per class",
+    ),
+    # Not varied unless a study says so: it is the protocol that a comparison is made under.
+    "replaces": Fixed(
+        default="nothing",
+        source="PE-GAN, Saiz et al. and SDG-GAN add to real images; LM-GAN replaces the defects",
+        within=Categorical(choices=("nothing", "defects", "all"), default="nothing"),
     ),
     "truncation": Float(low=0.5, high=1.0, default=1.0, source="StyleGAN2"),
     "filter": Choice(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from trainables.bench import Bench, UnitResult
+from trainables.errors import TrialFailure
 from trainables.generators.training.stage import resolve
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.head import predict_features
@@ -23,7 +24,7 @@ from trainables.synthesis import BLOCK, Block, Chosen, Marked, Sieve, Source, ch
 def draw_pool(
     bench: Bench, position: int, unit: Unit, real: LabelledImages, sources: dict[str, Source], reference: Inspected | None, result: UnitResult
 ) -> Generator[Progress, None, dict[str, Chosen]]:
-    """Draws and filters the synthetic images of each defect class.
+    """Draws and filters the synthetic images of each class that is made.
 
     Args:
         bench: what all units share.
@@ -38,11 +39,14 @@ def draw_pool(
     assert recipe.generator is not None and recipe.synthesis is not None
     # What changes no image must change no key: the pool, and all that follows from it, is then found.
     part = recipe.synthesis if resolve(recipe.generator)[0].truncates else replace(recipe.synthesis, truncation=1.0)
-    counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))])
+    counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))], bench.replaced)
+    if missing := [cls for label, cls in bench.replaced.items() if counts[label] == 0]:
+        cure = "raise the amount, or take synthesis.replaces: nothing"
+        raise TrialFailure("bad_data", f"no synthetic image takes the place of the real ones of {', '.join(missing)}; {cure}")
     judged = _judged(bench, reference) if asks(bench) and reference is not None else None
     seed = child_seed(recipe.seed, "pool", unit.generator)
     chosen: dict[str, Chosen] = {}
-    for label, cls in bench.defects.items():
+    for label, cls in bench.made.items():
         chosen[cls] = yield from choose(
             sources[cls],
             cls,
@@ -63,7 +67,7 @@ def draw_pool(
 def is_sorted(bench: Bench) -> bool:
     """Says whether the classes share the images of one model that is not told them, each taking what the reference inspector takes for it."""
     assert bench.recipe.generator is not None
-    return bench.task.sorts and len(bench.defects) > 1 and resolve(bench.recipe.generator)[1].class_mode == "pooled"
+    return bench.task.sorts and len(bench.made) > 1 and resolve(bench.recipe.generator)[1].class_mode == "pooled"
 
 
 def asks(bench: Bench) -> bool:

@@ -1,9 +1,10 @@
 """The settings of one trial, one part per stage: plain data that any process can build, send and read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainables.datasets.preprocessing import PreprocessPart
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.settings import from_plain, to_plain
@@ -62,17 +63,23 @@ class Amount:
         if self.value < 0:
             raise SettingsError(f"amount: {self.value} is negative")
 
-    def counts(self, real: list[int]) -> list[int]:
-        """Gives the number of synthetic images of each class for `real` images of each class."""
+    def counts(self, real: Sequence[int], replaced: Collection[int] = ()) -> list[int]:
+        """Gives the number of synthetic images of each class.
+
+        Args:
+            real: real training images of each class.
+            replaced: classes whose real images the inspector is not shown. Fractions and multiples are still of as many as there are; what fills a
+                class up, `top_up_to` and `balance`, fills these from nothing.
+        """
         most = max(real)
-        each = {
-            "fraction": lambda r: round(r * self.value / (1.0 - self.value)),
-            "per_class": lambda r: round(self.value),
-            "multiple": lambda r: round(r * self.value),
-            "top_up_to": lambda r: max(0, round(self.value) - r),
-            "balance": lambda r: most - r,
-        }[self.kind]
-        return [each(r) for r in real]
+        each: dict[str, Callable[[int, int], int]] = {
+            "fraction": lambda there, shown: round(there * self.value / (1.0 - self.value)),
+            "per_class": lambda there, shown: round(self.value),
+            "multiple": lambda there, shown: round(there * self.value),
+            "top_up_to": lambda there, shown: max(0, round(self.value) - shown),
+            "balance": lambda there, shown: most - shown,
+        }
+        return [each[self.kind](there, 0 if label in replaced else there) for label, there in enumerate(real)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,11 +109,17 @@ class MaskPart:
             raise SettingsError("\n".join(problems))
 
 
+Replaces = Literal["nothing", "defects", "all"]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SynthesisPart:
-    """How synthetic images are drawn from the generator, and which are let through."""
+    """How synthetic images are drawn from the generator, which are let through, and in the place of which real ones they stand."""
 
     amount: Amount = field(default_factory=Amount)
+    replaces: Replaces = "nothing"
+    """nothing: they stand beside the real training images. defects: the inspector is shown real defect-free and synthetic defective images, and no
+    real defect (LM-GAN's FCN). all: it is shown no real image; the generator learns the defect-free class too. Validation and test stay real."""
     truncation: float = 1.0
     """Scale of the latent in (0, 1]; 1 draws from the whole prior."""
     filter: Literal["none", "confidence"] = "none"
@@ -165,6 +178,8 @@ class Recipe:
     data: DataSettings
     fingerprint: str
     """Content hash of the data set, taken when the study started."""
+    preprocess: PreprocessPart = field(default_factory=PreprocessPart)
+    """What is done to a picture before anything is trained on it. Scores are of whole pictures, whatever it is."""
     generator: GeneratorPart | None = None
     """None for a baseline on real images alone."""
     synthesis: SynthesisPart | None = None
@@ -184,6 +199,8 @@ class Recipe:
             raise SettingsError("generator and synthesis: a recipe has both or neither")
         if (self.task == "zero_shot") != (self.zero_shot is not None):
             raise SettingsError("zero_shot: task zero_shot says which classes are unseen, and no other does")
+        if self.preprocess.kind == "patches" and self.task not in ("classify", "detect"):
+            raise SettingsError(f"preprocess: patches decide whole pictures in tasks classify and detect, not in {self.task}")
         if not self.units:
             raise SettingsError("units: a trial needs at least one")
 

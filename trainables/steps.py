@@ -81,7 +81,7 @@ def condition(
         features = stored_features(extractor, real.images, name="train", inputs=[bench.parts.key], store=bench.store)
     made = yield from class_vectors(
         told,
-        classes=list(bench.defects.values()),
+        classes=list(bench.made.values()),
         attributes=study_attributes(recipe.data) if told.kind != "one_hot" else None,
         features=features,
         labels=real.labels,
@@ -124,14 +124,14 @@ def train_generators(
         found = find_backgrounds(bench.pack, bench.parts, recipe.data, bench.store)
         scene, scene_key = torch.from_numpy(np.array(found.images)), found.key
         inputs = [*inputs, found.key]
-    rows = torch.isin(labels, torch.tensor(list(bench.defects)))
+    rows = torch.isin(labels, torch.tensor(list(bench.made)))
     masks = bench.pack.defect_masks(bench.parts.train[rows.numpy()]) if family.makes == "images and masks" else None
     data = TrainingData(
         items=items[rows],
         labels=labels[rows],
         masks=torch.from_numpy(masks) if masks is not None else None,
         backgrounds=scene,
-        num_classes=len(bench.defects),
+        num_classes=len(bench.made),
         class_vectors=told.vectors,
     )
     marks = yield from _marks(bench, position, data, inputs, child_seed(recipe.seed, "generator", unit.generator), result)
@@ -139,14 +139,14 @@ def train_generators(
     drawing = {name: getattr(config, name) for name in family.sampling_settings}
     samplers = {cls: _late_sampler(mark, drawing, bench.device) for cls, mark in marks.items()}
     sources = {}
-    for label, cls in bench.defects.items():
+    for label, cls in bench.made.items():
         own = cls if cls in marks else ""
         sources[cls] = Source(
             key=marks[own].key,
             label=label if config.class_mode == "conditional" else 0,
             sampler=samplers[own],
             settings=drawing,
-            shared_by=len(bench.defects) if is_sorted(bench) else 1,
+            shared_by=len(bench.made) if is_sorted(bench) else 1,
             backgrounds=scene,
             backgrounds_key=scene_key,
         )
@@ -162,7 +162,7 @@ def _marks(
     mode = resolve(part)[1].class_mode
     shown = {"": data.pooled() if mode == "pooled" else data}
     if mode == "per_class":
-        shown = {cls: data.only(label) for label, cls in bench.defects.items()}
+        shown = {cls: data.only(label) for label, cls in bench.made.items()}
     marks: dict[str, MarkEntry] = {}
     for cls, own in shown.items():
         marks[cls] = mark = yield from train_to_mark(
@@ -215,10 +215,14 @@ def _generator_costs(costs: list[dict[str, float]]) -> dict[str, float]:
 
 
 def score_splits(bench: Bench, said: Mapping[str, Mapping[str, torch.Tensor]], result: UnitResult) -> None:
-    """Scores what the trial's inspector said of each split that was read; thresholds come from validation."""
+    """Scores what the trial's inspector said of each split that was read, in whole pictures; thresholds come from validation."""
     config = read_config(bench.recipe.inspector)
+    if bench.whole is not None:
+        for name, own in said.items():
+            result.values |= bench.task.score_patches(own, split=name)
+        said = {name: bench.of_pictures(own, name) for name, own in said.items()}
     for name, own in said.items():
-        scored = bench.task.score(own, validated=said["val"], config=config, split=name)
+        scored = bench.pictures.task.score(own, validated=said["val"], config=config, split=name)
         result.values |= scored.values
         if scored.confusion is not None:
             result.confusion[name] = scored.confusion

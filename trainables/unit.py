@@ -43,7 +43,12 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
             synthetic = bench.task.synthetic(chosen)
             inputs += [f"{images.scored_key}:{len(images.training)}" for images in chosen.values()]
     seed = child_seed(recipe.seed, "inspector", unit.inspector)
-    trained = yield from train_inspector(bench, position, recipe.inspector, taught, synthetic, validation, inputs, seed, result)
+    shown = taught
+    if recipe.synthesis is not None and bench.replaced:
+        shown = bench.without(taught, bench.replaced, bench.parts.train)
+        inputs.append(f"without:{','.join(bench.replaced.values())}")
+        result.conditions |= {"replaces": recipe.synthesis.replaces, "replaced_images": len(taught.labels) - len(shown.labels)}
+    trained = yield from train_inspector(bench, position, recipe.inspector, shown, synthetic, validation, inputs, seed, result)
     result.values |= trained.costs
     _score_predictions(bench, trained, result)
     result.sum_costs()
@@ -56,7 +61,7 @@ def _reference(
     """Trains, or finds, the inspector on real images alone whose features or opinions this trial uses; None where it uses neither."""
     recipe = bench.recipe
     assert recipe.generator is not None and recipe.synthesis is not None
-    several = len(bench.defects) > 1
+    several = len(bench.made) > 1
     learns = several and told_by(recipe.generator).kind in ("learned", "blend")
     if not (recipe.scores.extractor == "inspector" or learns or asks(bench) or is_marked(bench)):
         return None
@@ -106,10 +111,10 @@ def _note_particulars(bench: Bench, sources: dict[str, Source], real: LabelledIm
 
 
 def _real_features(bench: Bench, extractor: Extractor, name: str, rows: Indices) -> tuple[dict[str, ClassImages], Features]:
-    """Takes the features of a split's real images, by defect class."""
+    """Takes the features of a split's real images, by class of those that are made."""
     images = bench.images(rows)
     features = stored_features(extractor, images.images, name=name, inputs=[bench.parts.key], store=bench.store)
-    of = {cls: images.labels == label for label, cls in bench.defects.items()}
+    of = {cls: images.labels == label for label, cls in bench.made.items()}
     return {cls: ClassImages(images=images.images[mask], features=features.values[mask]) for cls, mask in of.items()}, features
 
 

@@ -61,7 +61,7 @@ def test_every_point_of_the_space_is_a_valid_recipe(seed: int) -> None:
         assert getattr(recipe.generator.conditioning, field) == params[name]
         used.add(name)
     kind = recipe.synthesis.amount.kind
-    used |= {"generator.family", "generator.kimg", "synthesis.amount", "synthesis.truncation", "synthesis.filter", "inspector.kind"}
+    used |= {"generator.family", "generator.kimg", "synthesis.amount", "synthesis.replaces", "synthesis.truncation", "synthesis.filter", "inspector.kind"}
     used |= {f"synthesis.{name}" for name in (kind, "min_confidence") if f"synthesis.{name}" in params}
     assert used == set(params)
     assert recipe.synthesis.amount.value == params.get(f"synthesis.{kind}", 0.0)

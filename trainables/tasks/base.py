@@ -86,6 +86,15 @@ class Task(ABC):
             split: opens every name.
         """
 
+    def score_patches(self, said: Mapping[str, Tensor], *, split: str) -> dict[str, float | None]:
+        """Scores what an inspector said of the patches of a split, each for itself; nothing in tasks that are not done in patches.
+
+        Args:
+            said: of the patches, as `inspectors.stage.read_predictions` gives it.
+            split: opens every name.
+        """
+        return {}
+
     def problems(self, rows: Mapping[str, Indices]) -> list[str]:
         """Says why this task cannot be done with these images, by split; nothing where it can."""
         return []
@@ -105,11 +114,14 @@ def joined(chosen: Mapping[str, Chosen]) -> tuple[Tensor, Tensor]:
 
 
 def joined_masks(chosen: Mapping[str, Chosen]) -> tuple[Tensor, Tensor]:
-    """Joins the masks of synthetic training images: class numbers (n, H, W), and whether each image's pixels are known (n,)."""
+    """Joins the masks of synthetic training images: class numbers (n, H, W), and whether each image's pixels are known (n,).
+
+    Of a defect-free image they are known to be background.
+    """
     masks, marked = [], []
-    for label, images in enumerate(chosen.values()):
+    for label, (cls, images) in enumerate(chosen.items()):
         shape = (len(images.training), *images.training.shape[2:])
-        known = images.masks is not None
+        known = images.masks is not None or cls == DEFECT_FREE
         masks.append((images.masks[:, 0] > 127).to(torch.uint8) * (label + 1) if images.masks is not None else torch.zeros(shape, dtype=torch.uint8))
         marked.append(torch.full(shape[:1], known))
     return torch.cat(masks), torch.cat(marked)

@@ -33,10 +33,10 @@ class Detect(Task):
         return replace(taken, labels=torch.isin(taken.labels, torch.tensor(list(self.defects))).long(), masks=masks, marked=marked)
 
     def synthetic(self, chosen: Mapping[str, Chosen]) -> LabelledImages:
-        """Joins images, all of them defective, with the masks that their generator made, if it made any."""
+        """Joins images with the masks that their generator made, if it made any; all are defective but those of the class that is not."""
         images, labels = joined(chosen)
         masks, marked = joined_masks(chosen)
-        return LabelledImages(images=images, labels=torch.ones_like(labels), masks=masks, marked=marked)
+        return LabelledImages(images=images, labels=torch.isin(labels, torch.tensor(list(self.defects))).long(), masks=masks, marked=marked)
 
     sorts = False
 
@@ -45,8 +45,9 @@ class Detect(Task):
         return said["scores"][:, None]
 
     def taken_for(self, opinion: Tensor, label: int, least: float) -> Tensor:
-        """Says which images are taken for defective, of whichever class, with this probability at least; (N,) bool."""
-        return opinion[:, 0].sigmoid() >= least
+        """Says which images are taken for defective, of whichever class, or for sound, with this probability at least; (N,) bool."""
+        chance = opinion[:, 0].sigmoid()
+        return (chance if label in self.defects else 1.0 - chance) >= least
 
     def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
         """Gives areas under curves, and what thresholds bring: those chosen on validation, and, elsewhere, the split's own as an oracle's."""
@@ -55,6 +56,10 @@ class Detect(Task):
         chosen = choose_thresholds(validated["scores"], validated["labels"] == 1, **targets)
         oracle = None if split == "val" else choose_thresholds(scores, truth, **targets)
         return Scored(values=detection_scores(scores, truth, chosen, oracle=oracle, split=split))
+
+    def score_patches(self, said: Mapping[str, Tensor], *, split: str) -> dict[str, float | None]:
+        """Gives the AP over patches."""
+        return {f"{split}_patch_ap": trapezoid_ap(said["scores"], said["labels"] == 1)}
 
     def problems(self, rows: Mapping[str, Indices]) -> list[str]:
         """Wants defective and sound images in every split."""
