@@ -97,6 +97,9 @@ class Record:
     confusion: Mapping[str, list[list[int]]] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    unit_conditions: list[Mapping[str, Any]] = field(default_factory=list)
+    """What each unit's numbers hold for beside `conditions`. Task zero_shot: `unseen` and `pretended_unseen`, lists of classes; `train_images` and
+    `val_images` of the search's course; `judged_train_images` and `test_images`, where the test split was read."""
     stages: list[Mapping[str, Any]] = field(default_factory=list)
     """unit, stage, cls, key, reused, seconds, device, peak_memory_gib."""
     samples: Mapping[str, Any] | None = None

@@ -219,6 +219,7 @@ class Asker:
             confusion=end.confusion,
             classes=end.classes,
             conditions=end.conditions,
+            unit_conditions=list(end.unit_conditions),
             stages=[asdict(stage) for stage in end.stages],
             samples=layout,
             **common,
@@ -245,7 +246,8 @@ def _marks(recipe: Mapping[str, Any]) -> frozenset[str]:
     if part is None:
         return frozenset()
     settings = json.dumps(
-        [part["family"], part["settings"], part.get("conditioning"), recipe["data"], recipe["seed"], recipe["precision"]], sort_keys=True
+        [part["family"], part["settings"], part.get("conditioning"), recipe["data"], recipe.get("preprocess"), recipe["seed"], recipe["precision"]],
+        sort_keys=True,
     )
     return frozenset(f"{part['kimg']}@{unit['generator']}{settings}" for unit in recipe["units"])
 

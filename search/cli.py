@@ -202,6 +202,32 @@ def report(run_: str) -> None:
     click.echo(str(write_report(_run_folder(run_))))
 
 
+@cli.command()
+@click.argument("run_", metavar="RUN")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder that the system is written into.")
+@click.option("--trial", type=int, help="Number of the trial; by default the winner, chosen on validation.")
+@click.option("--unseen", multiple=True, metavar="CLASS", help="Twice: the unseen pair, where the study takes every pair in turn.")
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="A setting of the detectors, such as inspector.segdecnet.width=0.25.")
+@click.option("--force", is_flag=True, help="Overwrite the system that lies there.")
+def system(run_: str, out: Path, trial: int | None, unseen: tuple[str, ...], sets: tuple[str, ...], force: bool) -> None:
+    """Make the two-stage system of a zero-shot run, and say how good it is.
+
+    A router names the surface of an image or calls it unseen; the surface's own detector then finds defects. Detectors that the store has not yet are
+    trained; the thresholds come from validation, the scores from the test images.
+    """
+    from search.system import make_system, score_rows
+    from search.tables import show
+
+    if any(out.glob("*")) and not force:
+        raise click.UsageError(f"{out} is not empty. Give --force to overwrite the system that lies there, or another folder.")
+    built = make_system(_run_folder(run_), out, trial=trial, unseen=unseen, sets=sets, say=lambda line: click.echo(line, err=True))
+    whole, surfaces = score_rows(built)
+    show(["on the test images", "", "", ""], whole)
+    click.echo()
+    show(["surface", "", "images", "wrong routing", "false alarms", "missed defects"], surfaces)
+    click.echo(f"\n{out} written. In Python: trainables.two_stage.load_system(Path({str(out)!r})).inspect(images)")
+
+
 @cli.group(cls=Ordered)
 def data() -> None:
     """Check, pack and crop images."""

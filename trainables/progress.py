@@ -1,6 +1,10 @@
 """What a running trial says: `Progress` while it works, `Scores` at its end. Plain data, so that any process may carry it."""
 
 from dataclasses import dataclass, field
+from typing import Any
+
+DIAGNOSTICS = "diagnostics"
+"""Stage of what is trained to look at synthetic images, and not for the trial's scores: it counts for no cost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +54,8 @@ class Scores:
     conditions: dict[str, str | int | float]
     """What the numbers hold for: extractor, its hash, sample counts, protocol, precision."""
     stages: list[StageUse]
+    unit_conditions: list[dict[str, Any]] = field(default_factory=list)
+    """What each unit's numbers hold for beside `conditions`: in task zero_shot, its unseen classes and the images that it was trained on."""
     samples: dict[str, str | int | list[str]] | None = None
     """Where the contact sheet lies (stage, key, file) and how it is laid out; null for a trial without synthetic images."""
     files: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -7,20 +7,18 @@ stage looks its key up in the store before it works, so that running again costs
 import statistics
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from trainables.bench import Bench, UnitResult
+from trainables.bench import Bench, UnitResult, lay_out
 from trainables.datasets.packs import open_pack
-from trainables.datasets.splits import split
 from trainables.feature_unit import run_feature_unit
 from trainables.generators.training.stage import makes_features
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe, Unit
-from trainables.registry import resolve
 from trainables.store import Store
-from trainables.tasks import TASKS
 from trainables.unit import run_unit
 from trainables.zero_shot.unit import run_zero_shot_unit
 
@@ -41,11 +39,10 @@ def run_trial(recipe: Recipe, store: Store, *, device: str = "cpu", threads: int
     torch.set_num_threads(threads)
     yield Progress(stage="data")
     pack = open_pack(recipe.data, recipe.fingerprint, store)
-    task = resolve(TASKS[recipe.task])(pack)
-    bench = Bench(recipe=recipe, store=store, device=device, pack=pack, parts=split(pack, recipe.data), task=task)
+    bench = lay_out(recipe, pack, store, device=device)
     results = []
     for position, unit in enumerate(recipe.units):
-        folded = replace(bench, parts=split(pack, recipe.data, unit.fold)) if recipe.data.folds else bench
+        folded = lay_out(recipe, pack, store, device=device, fold=unit.fold) if recipe.data.folds else bench
         results.append((yield from _at_unit(_started(folded, position, unit), position)))
     yield _summary(bench, results)
 
@@ -87,8 +84,9 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         "protocol": recipe.data.protocol,
         "precision": recipe.precision,
         "size_px": recipe.data.size_px,
+        "preprocess": str(recipe.preprocess),
         "train_images": sum(count["train"] for count in counts.values()),
-        "val_images": sum(count["val"] for count in counts.values()),
+        "val_images": sum(count["val"] for count in bench.pictures.parts.counts.values()),
         "synthetic_images": sum(results[0].synthetic_counts.values()),
         "scored_synthetic_images": sum(results[0].scored_counts.values()),
         "units": len(results),
@@ -96,16 +94,23 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
+    if recipe.judge:
+        conditions["test_images"] = sum(count["test"] for count in bench.pictures.parts.counts.values())
+    if bench.whole is not None:
+        conditions |= {
+            "patches_per_picture": recipe.preprocess.patches,
+            "train_pictures": sum(count["train"] for count in bench.whole.parts.counts.values()),
+            "val_patches": sum(count["val"] for count in counts.values()),
+        }
+    conditions |= _agreed([result.conditions for result in results])
     if makes_features(recipe.generator):
         conditions["synthetic"] = "features of the trial's own inspector"
-    if bench.parts.leak:
-        conditions["leak"] = bench.parts.leak
+    if bench.pictures.parts.leak:
+        conditions["leak"] = bench.pictures.parts.leak
     if recipe.data.folds:
         conditions["folds"] = recipe.data.folds
-    if recipe.zero_shot is not None:
-        conditions["unseen"] = "every pair in turn" if recipe.zero_shot.unseen == "pairs" else ", ".join(recipe.zero_shot.unseen)
-    if recipe.judge:
-        conditions["test_images"] = sum(count["test"] for count in counts.values())
+    if recipe.zero_shot is not None and recipe.zero_shot.unseen == "pairs":
+        conditions |= {"unseen": "every pair in turn", "pretended_unseen": "drawn for each pair"}
     if recipe.scores.weights_hash is not None:
         conditions["weights_hash"] = recipe.scores.weights_hash
     return Scores(
@@ -115,6 +120,19 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         classes=bench.task.kinds,
         conditions=conditions,
         stages=[use for result in results for use in result.uses],
+        unit_conditions=[result.conditions for result in results],
         files={name: where for result in reversed(results) for name, where in result.files.items()},
         samples=next((result.samples for result in results if result.samples is not None), None),
     )
+
+
+def _agreed(units: list[dict[str, Any]]) -> dict[str, str | int | float]:
+    """Gives the conditions of all units as those of the trial: what they have in common, and the mean of counts that differ."""
+    found: dict[str, str | int | float] = {}
+    for name in units[0]:
+        values = [unit[name] for unit in units]
+        if all(value == values[0] for value in values):
+            found[name] = ", ".join(values[0]) if isinstance(values[0], list) else values[0]
+        elif all(isinstance(value, int) for value in values):
+            found[name] = round(statistics.fmean(values))
+    return found

@@ -14,7 +14,7 @@ A baseline on real images alone has no generator: its classifier knows the seen 
 from all class means is unseen. Called by `trial`.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,15 +32,17 @@ from trainables.inspectors.head import LabelledFeatures
 from trainables.inspectors.stage import Inspected
 from trainables.pools import draw_pool
 from trainables.progress import Progress, StageUse
-from trainables.recipe import Amount, Unit
+from trainables.recipe import Amount, Recipe, Unit
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
 from trainables.steps import condition, train_generators, train_inspector
+from trainables.store import Entry
 from trainables.synthesis import Chosen, Source
+from trainables.throughput import picture_costs
 from trainables.zero_shot.answers import ask, router_scores
-from trainables.zero_shot.classifier import STAGE, Names, train_classifier
+from trainables.zero_shot.classifier import STAGE, Names, Routed, train_classifier
 from trainables.zero_shot.router import EmbeddingReader, plain_reader, reader_of_mark
 from trainables.zero_shot.settings import ZeroShotPart, pretended_unseen, zero_shot_folds, zero_shot_problems
 from trainables.zero_shot.sources import generator_problems, mark_of, told_unseen, unseen_count, unseen_sources, uses_of
@@ -60,28 +62,65 @@ def run_zero_shot_unit(bench: Bench, position: int, unit: Unit, part: ZeroShotPa
     Raises:
         SettingsError: the classes or the generator cannot serve; all problems at once.
     """
+    _check(bench.recipe, part, bench.pack.classes)
     recipe, classes = bench.recipe, bench.pack.classes
-    problems = zero_shot_problems(part, classes)
-    if recipe.generator is not None and recipe.synthesis is not None:
-        problems += generator_problems(part, recipe.generator, recipe.synthesis)
-    if problems:
-        raise SettingsError("\n".join(problems))
     unseen = zero_shot_folds(part, classes)[fold]
     pretended = pretended_unseen(part, classes, unseen, seed=recipe.seed)
-    result = UnitResult()
+    result = UnitResult(conditions={"unseen": list(unseen), "pretended_unseen": list(pretended)})
     split = zero_shot_split(bench.pack, bench.parts, unseen=pretended, absent=unseen, scored="val")
     yield from _Course(bench, position, unit, part, split, result).run()
+    result.conditions |= {"train_images": len(split.train), "val_images": len(split.seen) + len(split.unseen)}
     result.sum_costs()
     if recipe.judge:
         judged = UnitResult()
-        split = zero_shot_split(bench.pack, bench.parts, unseen=unseen, scored="test")
-        yield from _Course(bench, position, unit, part, split, judged).run()
+        made = yield from run_judged_course(bench, position, unit, part, unseen=unseen, result=judged)
         # Costs stay those of the course that every trial of the search has.
         result.values |= {name: value for name, value in judged.values.items() if name.startswith("test_")}
         result.confusion |= judged.confusion
         result.files |= judged.files
         result.uses += judged.uses
+        result.conditions |= {"judged_train_images": len(made.split.train), "test_images": len(made.split.seen) + len(made.split.unseen)}
     return result
+
+
+def run_judged_course(
+    bench: Bench, position: int, unit: Unit, part: ZeroShotPart, *, unseen: Sequence[str], result: UnitResult
+) -> Generator[Progress, None, "Routing"]:
+    """Trains on all seen classes, and reads the test images of seen and of truly unseen ones. Only for the judge, and for the two-stage system.
+
+    Args:
+        bench: what all units share.
+        position: of the unit, for records.
+        unit: whose seeds count.
+        part: how unseen classes are known.
+        unseen: the truly unseen classes.
+        result: scores, stages and costs are noted here.
+
+    Raises:
+        SettingsError: the classes or the generator cannot serve; all problems at once.
+    """
+    _check(bench.recipe, part, bench.pack.classes)
+    split = zero_shot_split(bench.pack, bench.parts, unseen=unseen, scored="test")
+    return (yield from _Course(bench, position, unit, part, split, result).run())
+
+
+def _check(recipe: Recipe, part: ZeroShotPart, classes: Sequence[str]) -> None:
+    """Refuses classes and generators that cannot serve."""
+    problems = zero_shot_problems(part, classes)
+    if recipe.generator is not None and recipe.synthesis is not None:
+        problems += generator_problems(part, recipe.generator, recipe.synthesis)
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Routing:
+    """What a course leaves in the store."""
+
+    split: ZeroShotSplit
+    backbone: Entry
+    """The inspector of seen classes, whose features the router takes."""
+    routed: Routed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,17 +142,18 @@ class _Course:
         self.whole, self.bench, self.position, self.unit = bench, seen_bench(bench, split), position, unit
         self.part, self.split, self.result = part, split, result
 
-    def run(self) -> Generator[Progress, None, None]:
+    def run(self) -> Generator[Progress, None, Routing]:
         """Runs the chain, and notes scores, stages and costs."""
         bench, split, recipe = self.bench, self.split, self.bench.recipe
         real, validation = bench.images(split.train), bench.images(split.val)
         seed = child_seed(recipe.seed, "inspector", self.unit.inspector)
         own = yield from train_inspector(bench, self.position, recipe.inspector, real, None, validation, [split.key], seed, self.result)
-        self.result.values |= own.costs
+        self.result.values |= own.costs | picture_costs(self.bench, own)
         extractor = make_extractor(replace(recipe.scores, extractor="inspector"), device=bench.device, inspector=own.entry)
         features = stored_features(extractor, real.images, name="train", inputs=[split.key], store=bench.store)
         told = yield from self._tell(real, features, own)
-        yield from self._answer(real, features, told, extractor, seed)
+        routed = yield from self._answer(real, features, told, extractor, seed)
+        return Routing(split=split, backbone=own.entry, routed=routed)
 
     def _tell(self, real: LabelledImages, features: Features, own: Inspected) -> Generator[Progress, None, _Told]:
         """Trains the generator on seen classes, and draws features of unseen ones."""
@@ -148,7 +188,7 @@ class _Course:
         nothing = self.bench.images(self.split.train[:0])
         return (yield from draw_pool(bench, self.position, self.unit, nothing, sources, None, self.result))
 
-    def _answer(self, real: LabelledImages, features: Features, told: _Told, extractor: Extractor, seed: int) -> Generator[Progress, None, None]:
+    def _answer(self, real: LabelledImages, features: Features, told: _Told, extractor: Extractor, seed: int) -> Generator[Progress, None, Routed]:
         """Trains the classifier, asks it for the part that is scored, and scores what it says."""
         split, recipe, store = self.split, self.bench.recipe, self.bench.store
         config = FeatureConfig() if recipe.generator is None else resolve(recipe.generator)[1]
@@ -191,6 +231,7 @@ class _Course:
             self.result.confusion[name] = confused
         if name == "test":
             self.result.files |= {file: {"stage": STAGE, "key": routed.key, "file": file} for file in ("router.safetensors", "router.json")}
+        return routed
 
     def _features(self, extractor: Extractor, name: str, rows: Indices) -> LabelledFeatures:
         """Takes the features of images."""
