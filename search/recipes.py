@@ -16,7 +16,7 @@ from trainables.generators import GENERATORS
 from trainables.inspectors import INSPECTORS
 from trainables.recipe import Amount, ConditioningPart, GeneratorPart, InspectorPart, MaskPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.registry import pick
-from trainables.scores.names import MMD, full_name, image_score_names
+from trainables.scores.names import MMD, diagnostic_names, full_name, image_score_names
 from trainables.settings import from_plain
 from trainables.zero_shot.settings import ZeroShotPart
 
@@ -53,6 +53,7 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
             inception_weights=settled.inception_weights,
             weights_hash=settled.weights_hash,
             inspector=reference_inspector(study),
+            diagnostics=not real_only and _is_diagnosed(study, confirmed=judge),
         ),
         zero_shot=zero_shot_part(study, params),
         seed=study.seed,
@@ -60,6 +61,12 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
         judge=judge,
         precision=settled.precision,
     )
+
+
+def _is_diagnosed(study: Study, *, confirmed: bool) -> bool:
+    """Says whether a trial with synthetic images trains on these alone, and the reverse, to look at them."""
+    wanted = {"confirmed": confirmed, "always": True, "never": False}[study.scores.diagnostics]
+    return study.task != "zero_shot" and (wanted or any(item.score in diagnostic_names(study.task) for item in study.objectives))
 
 
 def generator_part(params: Mapping[str, Any]) -> GeneratorPart:
@@ -243,6 +250,9 @@ def objective_problems(study: Study) -> list[tuple[str, str]]:
         if base == f"val_{MMD}" and of_images:
             text = f"{base}: {', '.join(of_images)} makes images, and only features are measured so"
             found.append(("objectives", f"{text}; take val_kid, or leave it out of space.generator.family"))
+        elif base in diagnostic_names(study.task) and of_features:
+            text = f"{base}: {', '.join(of_features)} makes features of an inspector that learnt from real images, and none learns without"
+            found.append(("objectives", f"{text}; leave it out of space.generator.family"))
         elif extractor in ("inception", "random") and of_features and full_name(base, extractor).removeprefix("val_") in image_score_names(extractor):
             text = f"{base}: {', '.join(of_features)} makes features of the inspector, which {extractor} cannot look at"
             found.append(("objectives", f"{text}; set scores.extractor: inspector, or leave it out of space.generator.family"))

@@ -45,6 +45,9 @@ class ScoreSettings:
     """auto takes inception where its weights can be had, otherwise inspector; resolved once, when the study starts."""
     inception_weights: str | None = None
     """Path of the standard Inception weights (weights-inception-2015-12-05-6726825d.pth)."""
+    diagnostics: Literal["confirmed", "always", "never"] = "confirmed"
+    """When to train on synthetic images and test on real ones (`val_tstr_accuracy`, ...), and the reverse (`val_trts_accuracy`, ...), which takes two
+    more inspectors: of the trials that are confirmed, of every trial, or of none. Where one of them is an objective, of every trial."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

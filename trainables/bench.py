@@ -12,7 +12,7 @@ from trainables.datasets.packs import Pack
 from trainables.datasets.patches import open_preprocessed, preprocessed_split
 from trainables.datasets.splits import Indices, Split, split
 from trainables.inspectors.base import LabelledImages
-from trainables.progress import StageUse
+from trainables.progress import DIAGNOSTICS, StageUse
 from trainables.recipe import Recipe
 from trainables.registry import resolve
 from trainables.scores.patches import of_pictures
@@ -136,5 +136,5 @@ class UnitResult:
     def sum_costs(self) -> None:
         """Sums what all stages took."""
         # A mark's own seconds begin at the mark before it; the cost of a generator begins at its first step, however it was reached.
-        others = {use.key: use.seconds for use in self.uses if use.stage != "generator"}
+        others = {use.key: use.seconds for use in self.uses if use.stage not in ("generator", DIAGNOSTICS)}
         self.values["trial_s"] = sum(others.values()) + (self.values.get("generator_s") or 0.0)

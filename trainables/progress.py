@@ -6,6 +6,9 @@ from typing import Any
 DIAGNOSTICS = "diagnostics"
 """Stage of what is trained to look at synthetic images, and not for the trial's scores: it counts for no cost."""
 
+DIAGNOSTICS = "diagnostics"
+"""Stage of what is trained to look at synthetic images, and not for the trial's scores: it counts for no cost."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:

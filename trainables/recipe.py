@@ -157,6 +157,8 @@ class ScorePart:
     """SHA-256 of those weights."""
     inspector: InspectorPart | None = None
     """The inspector whose features are used, by `inspector` and by the confidence filter: trained on the real training split alone."""
+    diagnostics: bool = False
+    """Whether to train on synthetic images and test on real ones, and the reverse: two more inspectors, of a trial that has synthetic images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

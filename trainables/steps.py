@@ -39,8 +39,10 @@ def train_inspector(
     inputs: list[str],
     seed: int,
     result: UnitResult,
+    *,
+    stage: str = "inspector",
 ) -> Generator[Progress, None, Inspected]:
-    """Trains or finds an inspector, and notes the stage."""
+    """Trains or finds an inspector, and notes the stage under the name of what it is for."""
     found = yield from inspect(
         part,
         real=real,
@@ -57,7 +59,7 @@ def train_inspector(
     result.uses.append(
         StageUse(
             unit=position,
-            stage="inspector",
+            stage=stage,
             key=found.key,
             reused=found.reused,
             seconds=costs["inspector_s"],

@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 from trainables.bench import Bench, UnitResult
 from trainables.datasets.splits import Indices
+from trainables.diagnostics import diagnose
 from trainables.generators.training.stage import resolve, told_by
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, judge, read_predictions
@@ -28,7 +29,7 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
     real = bench.images(bench.parts.train)
     taught = bench.task.known(real, bench.parts.train)
     validation = bench.task.known(bench.images(bench.parts.val), bench.parts.val)
-    synthetic, inputs = None, [bench.parts.key]
+    synthetic, chosen, inputs = None, {}, [bench.parts.key]
     if recipe.generator is not None and recipe.synthesis is not None:
         reference = yield from _reference(bench, position, taught, validation, result)
         told = yield from condition(bench, position, unit, real, reference, result)
@@ -48,6 +49,8 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
         shown = bench.without(taught, bench.replaced, bench.parts.train)
         inputs.append(f"without:{','.join(bench.replaced.values())}")
         result.conditions |= {"replaces": recipe.synthesis.replaces, "replaced_images": len(taught.labels) - len(shown.labels)}
+    if recipe.scores.diagnostics and recipe.generator is not None:
+        yield from diagnose(bench, position, taught, validation, chosen, seed, result)
     trained = yield from train_inspector(bench, position, recipe.inspector, shown, synthetic, validation, inputs, seed, result)
     result.values |= trained.costs
     _score_predictions(bench, trained, result)

@@ -123,3 +123,20 @@ def test_an_objective_that_a_family_cannot_give_is_refused(objective: str, extra
         found = [text for name, text in problems(checked) if name == "objectives"]
         assert len(found) == (says is not None)
         assert says is None or says in found[0]
+
+
+@pytest.mark.parametrize(
+    ("sets", "searched", "confirmed"),
+    [
+        ([], False, True),
+        (["scores.diagnostics=always"], True, True),
+        (["scores.diagnostics=never"], False, False),
+        (["scores.diagnostics=never", "objectives={val_tstr_accuracy: maximize}"], True, True),
+    ],
+)
+def test_diagnostics_are_taken_of_the_confirmed_or_where_they_are_an_objective(sets: list[str], searched: bool, confirmed: bool) -> None:
+    own = study(*sets)
+    params = own.space.defaults({})
+    assert build_recipe(own, params).scores.diagnostics is searched
+    assert build_recipe(own, params, judge=True).scores.diagnostics is confirmed
+    assert not build_recipe(own, baseline_params(own.space, ("plain",))[0], judge=True).scores.diagnostics

@@ -73,7 +73,7 @@ STAGES = {
     "inspectors.stage:VERSION": (
         1,
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "base")), "datasets/augmentation.py"],
-        "c5e25736cf0a",
+        "ed43f624794c",
     ),
     "pseudo_masks:VERSION": (1, ["pseudo_masks.py"], "9dbe41bd8595"),
     "inspectors.segmenters:Segmenter.VERSION": (1, ["inspectors/segmenters.py", "inspectors/pixel_losses.py"], "701aaeded2d2"),

@@ -198,23 +198,24 @@ def read_predictions(entry: Entry) -> dict[str, Tensor]:
     return load(entry.read(name))
 
 
-def judge(inspector: Entry, *, test: LabelledImages, inputs: Sequence[str], device: str, store: Store) -> Inspected:
-    """Lets a trained inspector see the test split, once: published as a stage of its own.
+def judge(inspector: Entry, *, test: LabelledImages, inputs: Sequence[str], device: str, store: Store, stage: str = TEST_STAGE) -> Inspected:
+    """Lets a trained inspector see images that it was neither trained nor validated on, once: published as a stage of its own.
 
     Args:
         inspector: the published inspector.
-        test: the real test split.
-        inputs: key of the split.
+        test: the real test split, or what a stage of another name asks about.
+        inputs: keys of where the images come from.
         device: where to compute.
         store: where results are kept.
+        stage: name of the stage.
     """
-    key = stage_key(TEST_STAGE, version=VERSION, settings={}, inputs=[inspector.key, *inputs])
-    if (entry := store.lookup(TEST_STAGE, key)) is not None:
+    key = stage_key(stage, version=VERSION, settings={}, inputs=[inspector.key, *inputs])
+    if (entry := store.lookup(stage, key)) is not None:
         return Inspected(key=key, entry=entry, reused=True)
     started = time.monotonic()
     files = {"test.safetensors": _packed_predictions(load_inspector(inspector, device), test)}
     info = {"seconds": time.monotonic() - started, "device": device, "costs": {}}
-    return Inspected(key=key, entry=store.publish(TEST_STAGE, key, files, info), reused=False)
+    return Inspected(key=key, entry=store.publish(stage, key, files, info), reused=False)
 
 
 def _packed_predictions(inspector: Inspector, known: LabelledImages) -> bytes:

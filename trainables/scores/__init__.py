@@ -31,6 +31,8 @@ SCORES = {
     "zsl_accuracy": "trainables.scores.zero_shot:zsl_accuracy",
     "auc_unseen": "trainables.scores.detection:auc",
     "robustness": "trainables.scores.robustness:area_under_curve",
+    "tstr": "trainables.diagnostics:diagnose",
+    "trts": "trainables.diagnostics:diagnose",
     "kid": "trainables.scores.distances:kid",
     "mmd": "trainables.scores.distances:kid",
     "frechet": "trainables.scores.distances:frechet",

@@ -82,6 +82,9 @@ ROBUSTNESS = "robustness"
 FIRST_SCORES = {task: next(iter(scores)) for task, scores in TASK_SCORES.items()}
 """What robustness follows as images get worse: accuracy, IoU, AP."""
 
+DIAGNOSTICS = ("tstr", "trts")
+"""Train on synthetic, test on real; train on real, test on synthetic. `val_tstr_<score>` with the task's first score, on validation alone."""
+
 TEXTURES = ("texture_spectrum", "texture_lbp", "texture_glcm")
 """Distances between image sets that need no extractor, in the order of `scores.textures.TextureDistances`."""
 
@@ -148,6 +151,17 @@ def class_set_names(extractor: str, *, task: str = "classify", split: str = "val
     return {name: way for name, way in set_score_names(extractor, task=task, split=split).items() if not name.startswith("inception_score")}
 
 
+def diagnosed_score(task: str) -> str:
+    """Gives the base of the score that diagnostics are taken by: the task's first."""
+    return next(iter(TASK_SCORES[task]))
+
+
+def diagnostic_names(task: str) -> dict[str, Direction]:
+    """Gives the full names of what diagnostics measure: on validation alone, and not of unseen classes, which have no real images to train on."""
+    score = diagnosed_score(task)
+    return {} if task == "zero_shot" else {f"val_{kind}_{score}": TASK_SCORES[task][score] for kind in DIAGNOSTICS}
+
+
 def robustness_names(split: str = "val") -> dict[str, Direction]:
     """Gives the full names of the areas under the robustness curves."""
     return dict.fromkeys((f"{split}_{ROBUSTNESS}.{corruption}" for corruption in CORRUPTIONS), "maximize")
@@ -183,6 +197,7 @@ def score_names(
     bases = {f"{split}_{base}" for base in {*whole, *per_class}}
     names |= {grouped(name, group): way for group in groups for name, way in list(names.items()) if name.partition(".")[0] in bases}
     if split == "val":
+        names |= diagnostic_names(task)
         names |= {name: cost.direction for name, cost in COSTS.items()}
     return names
 

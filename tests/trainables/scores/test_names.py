@@ -10,6 +10,7 @@ from trainables.scores import SCORES
 from trainables.scores.names import (
     CORRUPTIONS,
     COSTS,
+    DIAGNOSTICS,
     EXTRACTORS,
     SIZE_GROUPS,
     TASK_SCORES,
@@ -132,6 +133,7 @@ def test_scores_and_names_go_together() -> None:
     full = {name for task in TASK_SCORES for name in score_names("random", classes=("a",), task=task)} - set(COSTS)
     full |= {*robustness_names(), *(f"val_{base}" for extractor in EXTRACTORS for base in set_score_names(extractor)), *score_names("inception")}
     bases = {parse_name(name).base for name in full - set(COSTS)}
+    bases = {base[:4] if base.startswith(DIAGNOSTICS) else base for base in bases}
     for extractor in EXTRACTORS:
         bases = {base.removesuffix(f"_{extractor}") for base in bases}
     assert bases == set(SCORES) - {"confusion", "pixel_confusion"}, "confusions are recorded, but are no numbers"
