@@ -159,6 +159,12 @@ class ScorePart:
     """The inspector whose features are used, by `inspector` and by the confidence filter: trained on the real training split alone."""
     diagnostics: bool = False
     """Whether to train on synthetic images and test on real ones, and the reverse: two more inspectors, of a trial that has synthetic images."""
+    columns: tuple[str, ...] = ()
+    """Columns of the table of `data.groups`, by whose values scores are grouped."""
+    columns_hash: str | None = None
+    """Names what the study read in them when it started."""
+    robustness: tuple[str, ...] = ()
+    """Corruptions (`scores.names.CORRUPTIONS`) under which the inspector is scored too: on test where the recipe is judged, else on validation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

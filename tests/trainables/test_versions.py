@@ -77,7 +77,7 @@ STAGES = {
     ),
     "pseudo_masks:VERSION": (1, ["pseudo_masks.py"], "9dbe41bd8595"),
     "inspectors.segmenters:Segmenter.VERSION": (1, ["inspectors/segmenters.py", "inspectors/pixel_losses.py"], "701aaeded2d2"),
-    "inspectors.head:VERSION": (1, ["inspectors/head.py"], "3ef502b08122"),
+    "inspectors.head:VERSION": (1, ["inspectors/head.py"], "f3f1c9bb53c9"),
     "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "7f7056b2abbc"),
     "inspectors.classifiers:Classifier.VERSION": (
         1,
@@ -96,6 +96,7 @@ STAGES = {
         "86fe2a96b556",
     ),
     "zero_shot.answers:VERSION": (1, ["zero_shot/answers.py", "zero_shot/router.py", "conditioning/unseen.py"], "ef69723c8f69"),
+    "datasets.copies.group_columns:VERSION": (1, ["datasets/copies/group_columns.py"], "cb785d832974"),
     "scores.textures:VERSION": (1, ["scores/textures.py"], "f7fed674c90f"),
     "scores.samples:VERSION": (1, ["scores/samples.py"], "5b6b34ed6f6a"),
 }

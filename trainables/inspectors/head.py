@@ -137,11 +137,16 @@ def judge_head(head: Entry, *, test: LabelledFeatures, inputs: Sequence[str], st
     if (entry := store.lookup(TEST_STAGE, key)) is not None:
         return Retrained(key=key, entry=entry, reused=True)
     begun = time.monotonic()
+    files = {"test.safetensors": _packed(read_head(head), test)}
+    return Retrained(key=key, entry=store.publish(TEST_STAGE, key, files, {"seconds": time.monotonic() - begun, "device": "cpu"}), reused=False)
+
+
+def read_head(head: Entry) -> nn.Linear:
+    """Reads a retrained head, on the CPU."""
     weights = load(head.read("weights.safetensors"))
     layer = nn.utils.skip_init(nn.Linear, *reversed(weights["weight"].shape))
     layer.load_state_dict(weights)
-    files = {"test.safetensors": _packed(layer, test)}
-    return Retrained(key=key, entry=store.publish(TEST_STAGE, key, files, {"seconds": time.monotonic() - begun, "device": "cpu"}), reused=False)
+    return layer
 
 
 def _learn(head: nn.Linear, features: Tensor, labels: Tensor, *, lr: float, epochs: int, seed: int) -> Generator[Progress, None, None]:

@@ -218,11 +218,16 @@ def judge(inspector: Entry, *, test: LabelledImages, inputs: Sequence[str], devi
     return Inspected(key=key, entry=store.publish(stage, key, files, info), reused=False)
 
 
-def _packed_predictions(inspector: Inspector, known: LabelledImages) -> bytes:
+def answer(inspector: Inspector, known: LabelledImages) -> dict[str, Tensor]:
+    """Gives what an inspector says of images, with what is known of them: what `read_predictions` reads back."""
     found = predict(inspector, known.images) | {"labels": known.labels.cpu().to(torch.int64)}
     if known.masks is not None and known.marked is not None:
         found |= {"masks": known.masks, "marked": known.marked}
-    return save({name: value.contiguous() for name, value in found.items()})
+    return found
+
+
+def _packed_predictions(inspector: Inspector, known: LabelledImages) -> bytes:
+    return save({name: value.contiguous() for name, value in answer(inspector, known).items()})
 
 
 def _pack(state: dict[str, Any]) -> bytes:

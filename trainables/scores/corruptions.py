@@ -1,4 +1,4 @@
-"""What images are disturbed by to see how an inspector bears it, in five severities. Called by `scores.sensitivity`; no trial measures it.
+"""What images are disturbed by to see how an inspector bears it, in five severities. Called by `trainables.robustness` and `scores.sensitivity`.
 
 The SDG-GAN paper tells of blur, noise, extreme light and scratches laid over, without magnitudes; those here are systems.md 2.6's. Those of salt and
 pepper and of the gradient attack, which it has not, are ours. Lengths in pixels are those of the images as the inspector sees them.
@@ -37,6 +37,8 @@ SCRATCH_WIDTH = 1 / 128
 """Share of the image's side; a pixel at least."""
 CHUNK = 128
 """Images that are worked on at a time, in floats."""
+GRADIENT_CHUNK = 16
+"""The same, where a network's gradient is taken: it holds what all its layers said."""
 
 
 def blur(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
@@ -134,7 +136,7 @@ def gradient(images: Tensor, severity: int, generator: torch.Generator, *, loss:
             risen = loss(inputs, torch.arange(rows.start, rows.start + len(values), device=values.device))
         return values + GRADIENT_STEP[severity - 1] * torch.autograd.grad(risen, inputs)[0].sign()
 
-    return _in_chunks(images, work)
+    return _in_chunks(images, work, GRADIENT_CHUNK)
 
 
 def corruptions(loss: Loss) -> dict[str, Corruption]:
@@ -158,10 +160,10 @@ def _untouched(severity: int) -> bool:
     return severity == 0
 
 
-def _in_chunks(images: Tensor, work: Callable[[Tensor, slice], Tensor]) -> Tensor:
+def _in_chunks(images: Tensor, work: Callable[[Tensor, slice], Tensor], chunk: int | None = None) -> Tensor:
     """Works on floats of 0..255, some images at a time, and rounds what comes out to grey levels."""
-    done = []
-    for start in range(0, len(images), CHUNK):
-        rows = slice(start, start + CHUNK)
+    done, chunk = [], chunk or CHUNK
+    for start in range(0, len(images), chunk):
+        rows = slice(start, start + chunk)
         done.append(work(images[rows].float(), rows).clamp(0, 255).round().to(torch.uint8))
     return torch.cat(done) if done else images

@@ -1,13 +1,11 @@
-"""How a score falls as images get worse: its curve over severities 0 to 5, and the area under it as one number. No trial calls it."""
+"""How a score falls as images get worse: its curve over severities 0 to 5, and the area under it as one number. Called by `trainables.robustness`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from trainables.scores.corruptions import SEVERITIES, Corruption
-from trainables.scores.names import ROBUSTNESS
-from trainables.seeds import child_seed
 
 
 def robustness_curve(measure: Callable[[Tensor], float | None], images: Tensor, corrupt: Corruption, *, seed: int) -> list[float | None]:
@@ -34,19 +32,3 @@ def area_under_curve(curve: Sequence[float | None]) -> float | None:
     if len(points) < len(curve):
         return None
     return (sum(points) - (points[0] + points[-1]) / 2) / (len(points) - 1)
-
-
-def robustness_scores(
-    measure: Callable[[Tensor], float | None], images: Tensor, corruptions: Mapping[str, Corruption], *, seed: int, split: str = "val"
-) -> tuple[dict[str, float | None], dict[str, list[float | None]]]:
-    """Gives the area under the curve of every corruption by name, and the curves, by corruption.
-
-    Args:
-        measure: as for `robustness_curve`.
-        images: (N, C, H, W) uint8 of a split.
-        corruptions: by name, as `corruptions.corruptions` gives them.
-        seed: each corruption's own descends from it.
-        split: opens every name: `val_robustness.blur`.
-    """
-    curves = {name: robustness_curve(measure, images, corrupt, seed=child_seed(seed, ROBUSTNESS, name)) for name, corrupt in corruptions.items()}
-    return {f"{split}_{ROBUSTNESS}.{name}": area_under_curve(curve) for name, curve in curves.items()}, curves

@@ -12,6 +12,7 @@ from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.splits import Indices
 from trainables.inspectors.base import Config, LabelledImages
+from trainables.scores.groups import box_areas, mask_areas
 from trainables.synthesis import Chosen
 
 
@@ -75,15 +76,33 @@ class Task(ABC):
         """
         return (opinion.argmax(1) == label) & (opinion.softmax(1)[:, label] >= least)
 
+    @property
+    def weighs_sound(self) -> bool:
+        """Whether scores weigh defective images against sound ones, so that every group of defect sizes needs these beside its own."""
+        return False
+
+    def areas(self, rows: Indices) -> Tensor:
+        """Gives the share of each image that defects cover, by its mask, else by its boxes: (n,) float64.
+
+        0 for defect-free images, NaN where nobody knows, or where a defect is said to be and no pixel of it is.
+        """
+        masks, marked = self._masks(rows)
+        boxes = [self.pack.boxes[row].tolist() for row in rows]
+        boxed = torch.tensor([len(found) > 0 for found in boxes], dtype=torch.bool)
+        areas = torch.where(marked, mask_areas(masks), torch.where(boxed, box_areas(boxes), torch.nan))
+        free = torch.from_numpy(self.pack.defect_free[rows])
+        return torch.where(free, 0.0, torch.where(areas > 0, areas, torch.nan))
+
     @abstractmethod
-    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
-        """Scores what an inspector said of a split.
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str, partly: bool = False) -> Scored:
+        """Scores what an inspector said of a split, or of some images of it.
 
         Args:
             said: of the split, as `inspectors.stage.read_predictions` gives it.
             validated: the same of the validation split, on which alone thresholds may be chosen.
             config: the inspector's settings, for what its threshold is to reach.
             split: opens every name.
+            partly: True where `said` is of a group of the split's images: no threshold is then chosen on them, and what a group lacks has no score.
         """
 
     def score_patches(self, said: Mapping[str, Tensor], *, split: str) -> dict[str, float | None]:

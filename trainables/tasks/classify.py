@@ -39,7 +39,12 @@ class Classify(Task):
         """Picks the logits."""
         return said["logits"]
 
-    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
+    @property
+    def weighs_sound(self) -> bool:
+        """Where defect-free images are a class."""
+        return DEFECT_FREE in self.pack.classes
+
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str, partly: bool = False) -> Scored:
         """Gives accuracy, F1, and the like; with a defect-free class also what its operating point brings."""
         values, confusion = classification_scores(said["logits"], said["labels"], self.pack.classes, split=split)
         return Scored(values=values | self._operating(said, validated, config, split), confusion=confusion)

@@ -49,12 +49,17 @@ class Detect(Task):
         chance = opinion[:, 0].sigmoid()
         return (chance if label in self.defects else 1.0 - chance) >= least
 
-    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
+    @property
+    def weighs_sound(self) -> bool:
+        """Always."""
+        return True
+
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str, partly: bool = False) -> Scored:
         """Gives areas under curves, and what thresholds bring: those chosen on validation, and, elsewhere, the split's own as an oracle's."""
         scores, truth = said["scores"], said["labels"] == 1
         targets = {"target_sensitivity": config.target_sensitivity, "target_specificity": config.target_specificity}
         chosen = choose_thresholds(validated["scores"], validated["labels"] == 1, **targets)
-        oracle = None if split == "val" else choose_thresholds(scores, truth, **targets)
+        oracle = None if split == "val" or partly else choose_thresholds(scores, truth, **targets)
         return Scored(values=detection_scores(scores, truth, chosen, oracle=oracle, split=split))
 
     def score_patches(self, said: Mapping[str, Tensor], *, split: str) -> dict[str, float | None]:

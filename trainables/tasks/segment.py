@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from trainables.datasets.splits import Indices
@@ -46,9 +47,15 @@ class Segment(Task):
         """Says which images show more of a class than of any other, and with this probability at least; (N,) bool."""
         return (opinion.argmax(1) == label) & (opinion[:, label].sigmoid() >= least)
 
-    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str) -> Scored:
-        """Gives IoU and the like, of the images whose pixels are known."""
+    def areas(self, rows: Indices) -> Tensor:
+        """Gives the share of each image that defects cover, NaN for images that count for nothing because nobody knows their pixels."""
+        return torch.where(torch.from_numpy(self.pack.has_mask[rows]), super().areas(rows), torch.nan)
+
+    def score(self, said: Mapping[str, Tensor], *, validated: Mapping[str, Tensor], config: Config, split: str, partly: bool = False) -> Scored:
+        """Gives IoU and the like, of the images whose pixels are known; nothing of a group without any."""
         known = said["marked"]
+        if partly and not known.any():
+            return Scored(values={})
         confusions = pixel_confusions(said["maps"][known], said["masks"][known], self.outputs)
         values, confusion = segmentation_scores(confusions, list(self.defects.values()), split=split)
         return Scored(values=values, confusion=confusion)

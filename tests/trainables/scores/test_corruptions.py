@@ -65,7 +65,7 @@ def test_every_corruption_goes_further_with_its_severity_and_only_with_its_seed(
 def test_chunks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     images = surfaces(7)
     whole = ALL[name](images, 2, rng())
-    monkeypatch.setattr(module, "CHUNK", 3)
+    monkeypatch.setattr(module, "GRADIENT_CHUNK" if name == "gradient" else "CHUNK", 3)
     assert torch.equal(ALL[name](images, 2, rng()), whole)
 
 

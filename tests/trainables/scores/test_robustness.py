@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.scores.corruptions import brightness, corruptions, noise
-from trainables.scores.names import robustness_names
-from trainables.scores.robustness import area_under_curve, robustness_curve, robustness_scores
+from trainables.scores.corruptions import noise
+from trainables.scores.robustness import area_under_curve, robustness_curve
 
 IMAGES = torch.randint(90, 160, (10, 1, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
@@ -28,13 +27,3 @@ def test_a_curve_starts_undisturbed_and_falls() -> None:
     assert len(curve) == 6 and curve[0] == 1.0
     assert curve == sorted(curve, reverse=True) and curve[5] < curve[1]
     assert curve == robustness_curve(likeness, IMAGES, noise, seed=3)
-
-
-def test_scores_and_names_go_together() -> None:
-    found = corruptions(lambda inputs, rows: inputs.square().sum())
-    scores, curves = robustness_scores(likeness, IMAGES, found, seed=0, split="test")
-    assert list(scores) == list(robustness_names("test"))
-    assert scores["test_robustness.blur"] == area_under_curve(curves["blur"])
-    assert all(0.5 < score < 1.0 for score in scores.values())
-    one, _ = robustness_scores(likeness, IMAGES, {"brightness": brightness}, seed=0)
-    assert one["val_robustness.brightness"] == scores["test_robustness.brightness"], "a corruption draws the same whatever the others are"

@@ -1,4 +1,7 @@
-"""A user's own groups: a CSV that says which images show one part or product. Read where a data set is listed."""
+"""A user's own table: a CSV that says which images show one part or product, and whatever else is known of each.
+
+Groups are read where a data set is listed; further columns, by whose values scores are grouped, where a study starts (`group_columns`).
+"""
 
 import csv
 import difflib
@@ -26,15 +29,49 @@ def add_groups(samples: Sequence[Sample], path: str) -> tuple[list[Sample], list
     Raises:
         DatasetError: the file cannot be read, or lacks a column.
     """
-    named, wrong = _read(Path(path).expanduser(), [sample.name for sample in samples])
+    rows, wrong = _read(Path(path).expanduser(), [sample.name for sample in samples])
+    named = {name: row["group"] for name, row in rows.items()}
     united = _unite([(sample.group, named.get(sample.name)) for sample in samples])
     cure = "Name images by their path below the data set's folder, each once, with its group."
     problems = gather("error", "rows of data.groups that cannot be used", wrong, cure)
     return [replace(sample, group=group) for sample, group in zip(samples, united, strict=True)], problems
 
 
-def _read(path: Path, names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Gives name -> group, and what is wrong, by file and line."""
+def read_columns(path: str, names: Sequence[str], columns: Sequence[str]) -> dict[str, list[str | None]]:
+    """Reads columns of the CSV, for images by name.
+
+    Args:
+        path: of the CSV.
+        names: of all images, as listed.
+        columns: to be read, in small letters.
+
+    Returns:
+        Column -> the value of each image in the order of `names`; None where the CSV leaves the image or its cell out.
+
+    Raises:
+        DatasetError: the file cannot be read, or lacks a column, or has it twice; the nearest ones are named, all at once.
+    """
+    place = Path(path).expanduser()
+    header = _table(place)[0]
+    told = []
+    for column in columns:
+        near = difflib.get_close_matches(column, header, n=1)
+        if column not in header:
+            told.append(f"{place}:1: no column {column}" + (f"; did you mean {near[0]}?" if near else ""))
+        elif header.count(column) > 1:
+            told.append(f"{place}:1: the column {column} is there {header.count(column)} times; expected once")
+    if told:
+        raise DatasetError("\n".join([*told, f"  The columns are {', '.join(header)}."]))
+    rows, _ = _read(place, names)
+    return {column: [rows[name][column] or None if name in rows else None for name in names] for column in columns}
+
+
+def _table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Gives the header in small letters, and the rows below it.
+
+    Raises:
+        DatasetError: the file cannot be read, or lacks a column that every such table has, or has it twice.
+    """
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -43,12 +80,18 @@ def _read(path: Path, names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     if any(header.count(column) != 1 for column in COLUMNS):
         raise DatasetError(f"{path}:1: the columns are {', '.join(header) or 'none'}.\n  Expected path and group, each once.")
+    return header, rows[1:]
+
+
+def _read(path: Path, names: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Gives for each image that is named well its cells by column, and what is wrong, by file and line."""
+    header, rows = _table(path)
     at, of = (header.index(column) for column in COLUMNS)
     known = dict.fromkeys(names)
-    named: dict[str, str] = {}
+    named: dict[str, dict[str, str]] = {}
     lines: dict[str, int] = {}
     wrong = []
-    for line, row in enumerate(rows[1:], start=2):
+    for line, row in enumerate(rows, start=2):
         if not any(cell.strip() for cell in row):
             continue
         cells = [*(cell.strip() for cell in row), *[""] * len(header)]
@@ -63,7 +106,7 @@ def _read(path: Path, names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         elif name in named:
             wrong.append(f"{path}:{line}: {name} is given twice; the first time in line {lines[name]}")
         else:
-            named[name], lines[name] = group, line
+            named[name], lines[name] = dict(zip(header, cells, strict=False)), line
     return named, wrong
 
 
