@@ -20,6 +20,9 @@ COST_LABELS = {
     "inspector_params_m": "inspector parameters (M)",
     "inspector_gmadds": "inspector multiply-adds (G)",
     "inspector_ms_per_image": "inspector ms per image",
+    "inspector_images_per_second": "pictures judged per second",
+    "inspector_ms_p50": "median ms per picture",
+    "inspector_ms_p95": "95th percentile of ms per picture",
     "inspector_s": "inspector training (s)",
     "inspector_peak_memory_gib": "inspector peak memory (GiB)",
     "trial_s": "time of all stages (s)",
@@ -147,13 +150,36 @@ class Run:
         counts = self.environment.get("split_counts", {})
         return sum(int(row.get(split, 0)) for row in counts.values()) if counts else None
 
+    @property
+    def zero_shot_folds(self) -> list[Mapping[str, Any]]:
+        """Gives the sets of unseen classes, with what they were scored on; empty in other tasks, and where that is not recorded."""
+        return list(self.environment.get("zero_shot", {}).get("folds", []))
+
     def conditions(self, split: str) -> str:
         """Says in a line what a number of this split holds for."""
+        if self.zero_shot_folds:
+            return self._zero_shot_conditions(split)
         size, train = self.split_size(split), self.split_size("train")
         protocol = self.environment.get("protocol")
         told = [f"{SPLIT_WORDS[split]} split{f' of {size} images' if size else ''}", f"{train} real training images" if train else ""]
         leak = " (near-copies of a picture may stand in both)" if protocol == "paper" else ""
         return ", ".join([*filter(None, told), f"{protocol} protocol{leak}" if protocol else "protocol not recorded"])
+
+
+    def _zero_shot_conditions(self, split: str) -> str:
+        """Says it for seen and unseen classes: validation pretends that some seen classes are unseen, test has the truly unseen ones."""
+        folds = self.zero_shot_folds
+        scored, trained = (round(sum(fold["images"][split][name] for fold in folds) / len(folds)) for name in ("scored", "trained"))
+        held = folds[0]["pretended_unseen" if split == "val" else "unseen"]
+        if len(folds) > 1:
+            who = f"{len(folds)} sets of unseen classes in turn"
+        else:
+            who = f"{'pretended ' if split == 'val' else ''}unseen: {', '.join(held)}"
+        told = f"{SPLIT_WORDS[split]} split of {scored} images, {who}, {trained} real training images of the other classes"
+        if split == "val":
+            told += " (of truly unseen classes none is read)"
+        protocol = self.environment.get("protocol")
+        return f"{told}, {protocol} protocol" if protocol else f"{told}, protocol not recorded"
 
 
 def better(value: float, direction: str) -> float:

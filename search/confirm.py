@@ -70,8 +70,8 @@ def to_confirm(asked: Mapping[int, Asked], records: Mapping[int, Record], goals:
 
 
 def inspector_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Keeps an inspector's settings."""
-    return {name: value for name, value in params.items() if name.startswith("inspector.")}
+    """Keeps an inspector's settings, and what is done to the pictures that it is shown."""
+    return {name: value for name, value in params.items() if name.startswith(("inspector.", "preprocess."))}
 
 
 def _first(record: Record, goal: Objective) -> float:

@@ -26,6 +26,9 @@ PROMOTE_ONE_OF = 3
 """Generators that must have ended at a mark for each one that goes on to the next."""
 
 
+UPSTREAM = ("generator.", "preprocess.")
+"""Settings that decide a trained generator: its own, and what is done to the pictures that it learns from."""
+
 Name = tuple[frozenset[tuple[str, Any]], float | None]
 """The settings of a generator, and its mark."""
 
@@ -120,7 +123,7 @@ def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record
     # The best generator first, but each further use of one makes way for the next best.
     uses = Counter(names[number] for number, other in asked.items() if other.move != "confirm")
     key = min(best, key=lambda key: (level[best[key]] + uses[key], best[key]))
-    fixed = {name: value for name, value in asked[best[key]].params.items() if name.startswith("generator.") and name not in plan.drawing}
+    fixed = {name: value for name, value in asked[best[key]].params.items() if name.startswith(UPSTREAM) and name not in plan.drawing}
     reason = f"the generator of trial {best[key]} again, with other settings behind it"
     return Move(kind="reuse", reason=reason, parent=best[key], fixed=fixed, whole=False)
 
@@ -150,7 +153,7 @@ def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Re
 def _generator(params: Mapping[str, Any], drawing: frozenset[str]) -> Name:
     """Names the generator of a trial, however images are drawn from it."""
     left_out = drawing | {"generator.kimg"}
-    settings = frozenset((name, value) for name, value in params.items() if name.startswith("generator.") and name not in left_out)
+    settings = frozenset((name, value) for name, value in params.items() if name.startswith(UPSTREAM) and name not in left_out)
     return settings, params.get("generator.kimg")
 
 

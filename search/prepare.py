@@ -23,16 +23,18 @@ from PIL import Image
 from reports.records import write_json, write_whole
 from search.lease import Lease
 from search.ledger import Ledger
-from search.recipes import uses_attributes, validate
+from search.recipes import preprocess_part, preprocess_points, uses_attributes, validate
 from search.study import Resolved, Study, StudyError
 from search.study_file import continue_study, load_study
 from trainables.conditioning.attributes import attribute_file, content, study_attributes
 from trainables.datasets.listing import DEFECT_FREE
+from trainables.errors import DatasetError
 from trainables.generators import GENERATORS
 from trainables.registry import pick
 from trainables.registry import resolve as resolve_name
 from trainables.store import Store
 from trainables.tasks import TASKS
+from trainables.zero_shot.conditions import conditions
 from trainables.zero_shot.settings import zero_shot_folds, zero_shot_problems
 
 SHEET_TILES, SHEET_COLUMNS = 24, 8
@@ -109,6 +111,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     found = resolve_name(TASKS[study.task])(pack).problems({"training": parts.train, "validation": parts.val, "test": parts.test})
     if study.zero_shot is not None:
         found += zero_shot_problems(study.zero_shot, pack.classes)
+    found += _preprocess_problems(study, pack, parts, store)
     if found:
         raise StudyError("\n".join(found))
     extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)
@@ -131,6 +134,25 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     # Last, because it is what makes a run one that was begun.
     ledger.keep(lambda: _write(resolved))
     return resolved
+
+
+def _preprocess_problems(study: Study, pack: Any, parts: Any, store: Store) -> list[str]:
+    """Preprocesses the pictures in every way that the study has, and says why it cannot be done."""
+    from trainables.datasets.patches import open_preprocessed, preprocessed_split
+
+    found = []
+    for part in map(preprocess_part, preprocess_points(study.space)):
+        try:
+            cut = open_preprocessed(study.data, part, pack, store)
+        except DatasetError as error:
+            found.append(str(error))
+            continue
+        counts = preprocessed_split(parts, part, cut).counts
+        bare = [f"{cls} ({where})" for cls, own in counts.items() for where in ("train", "val") if own[where] == 0]
+        if bare:
+            text = "the masks of its pictures show other classes alone"
+            found.append(f"space.preprocess: {part}: no patch of {', '.join(bare)}; {text}: correct them, or leave patches out")
+    return list(dict.fromkeys(found))
 
 
 def _folds(study: Study, classes: Sequence[str]) -> int:
@@ -169,6 +191,8 @@ def _data_facts(study: Study, pack: Any, store: Store, ledger: Ledger) -> dict[s
 
     parts = split(pack, study.data)
     facts: dict[str, Any] = {"split_counts": {name: dict(counts) for name, counts in parts.counts.items()}, "notes": []}
+    if study.zero_shot is not None:
+        facts["zero_shot"] = conditions(study.zero_shot, pack, parts, seed=study.seed)
     if study.data.protocol == "paper":
         told = parts.leak or "no near-copy was found to lie on both sides of it."
         facts["notes"].append(f"The published split was taken as it is (protocol paper): {told}")

@@ -1,5 +1,6 @@
 """From a study and a suggestion to the recipe of one trial; the points that are tried first; and whether a study fits what is installed."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 from search.replacing import replacement_problems
 from search.study import Study, StudyError
 from spaces.conditioning import FROM_ATTRIBUTES, SETTINGS
+from spaces.domains import Categorical
 from spaces.space import Space, flatten
 from trainables.conditioning.attributes import attribute_file, missing_classes, study_attributes
 from trainables.datasets import DATASETS, DRAWN, PHYSICAL
+from trainables.datasets.preprocessing import PreprocessPart
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
@@ -43,6 +46,7 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
     real_only = "baseline" in params
     return Recipe(
         task=study.task,
+        preprocess=preprocess_part(params),
         data=study.data,
         fingerprint=settled.fingerprint,
         generator=None if real_only else generator_part(params),
@@ -67,6 +71,48 @@ def _is_diagnosed(study: Study, *, confirmed: bool) -> bool:
     """Says whether a trial with synthetic images trains on these alone, and the reverse, to look at them."""
     wanted = {"confirmed": confirmed, "always": True, "never": False}[study.scores.diagnostics]
     return study.task != "zero_shot" and (wanted or any(item.score in diagnostic_names(study.task) for item in study.objectives))
+
+
+def preprocess_part(params: Mapping[str, Any]) -> PreprocessPart:
+    """Reads what is done to pictures at a point; where it says nothing they stay whole."""
+    return PreprocessPart(**_below(params, "preprocess."))
+
+
+def preprocess_points(space: Space) -> list[dict[str, Any]]:
+    """Lists the ways in which a study preprocesses its pictures, the first one first: everything that is a list, beside the defaults of ranges."""
+    if "preprocess.kind" not in space.tree:
+        return [{}]
+    points = []
+    for kind in space.tree["preprocess.kind"].grid(0):
+        usual = {name: value for name, value in space.defaults({"preprocess.kind": kind}).items() if name.startswith("preprocess.")}
+        domains = {name: domain for name, domain in space.active(usual).items() if name in usual}
+        lists = [domain.grid(0) if isinstance(domain, Categorical) else [usual[name]] for name, domain in domains.items()]
+        points += [dict(zip(domains, values, strict=True)) for values in itertools.product(*lists)]
+    return points
+
+
+def preprocess_problems(space: Space) -> list[tuple[str, str]]:
+    """Says what is wrong with the ways in which a study preprocesses its pictures: (dotted name, text)."""
+    found: list[tuple[str, str]] = []
+    for point in preprocess_points(space):
+        try:
+            preprocess_part(point)
+        except SettingsError as error:
+            found += [(f"space.preprocess.{name}", text) for name, _, text in (line.partition(": ") for line in str(error).splitlines())]
+    return list(dict.fromkeys(found))
+
+
+def patch_problems(study: Study) -> list[tuple[str, str]]:
+    """Says what of a study's data cannot be had in patches: (dotted name, text)."""
+    if all(preprocess_part(point).kind == "whole" for point in preprocess_points(study.space)):
+        return []
+    found = []
+    if study.data.defect_free != "class":
+        found.append(("data.defect_free", "space.preprocess.kind: patches needs a class for patches without a defect; expected class"))
+    if study.data.backgrounds == "crops" or study.data.backgrounds_path is not None:
+        text = "space.preprocess.kind: patches starts from defect-free patches, not from squares of other scales; expected folder, or none"
+        found.append(("data.backgrounds", f"{text}, and no data.backgrounds_path"))
+    return found
 
 
 def generator_part(params: Mapping[str, Any]) -> GeneratorPart:
@@ -110,17 +156,17 @@ def reference_inspector(study: Study) -> InspectorPart:
 
 
 def baseline_params(space: Space, baselines: Sequence[str]) -> list[dict[str, Any]]:
-    """Lists the points of the baselines: each for every inspector, `plain` of the first inspector at the head; none twice."""
+    """Lists the points of the baselines: each for every inspector and every way of preprocessing, `plain` of the first at the head; none twice."""
     points: list[dict[str, Any]] = []
-    seen: list[InspectorPart] = []
+    seen: list[tuple[PreprocessPart, InspectorPart]] = []
     for baseline in baselines:
-        for kind in space.tree["inspector.kind"].grid(0):
+        for kind, given in itertools.product(space.tree["inspector.kind"].grid(0), preprocess_points(space)):
             point = {name: value for name, value in space.defaults({"inspector.kind": kind}).items() if name.startswith("inspector.")}
             point |= {f"inspector.{kind}.{name}": value for name, value in BASELINES[baseline].items()}
             # A study that augments everywhere has its augmented baseline already.
-            if (part := inspector_part(point)) not in seen:
+            if (part := (preprocess_part(given), inspector_part(point))) not in seen:
                 seen.append(part)
-                points.append({"baseline": baseline, **point})
+                points.append({"baseline": baseline, **given, **point})
     return points
 
 
@@ -157,7 +203,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
     from trainables.generators.training.check import problems as generator_problems
     from trainables.zero_shot.sources import generator_problems as unseen_problems
 
-    found = data_problems(study.data) + objective_problems(study)
+    found = data_problems(study.data) + patch_problems(study) + objective_problems(study)
     counts = {cls: count["train"] for cls, count in split_counts.items() if cls != DEFECT_FREE} if split_counts is not None else None
     found += attribute_problems(study, list(counts) if counts is not None else None)
     if split_counts is not None and "all" in study.space.names()["synthesis.replaces"].grid(0):

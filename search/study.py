@@ -15,7 +15,17 @@ from spaces.domains import Choice, nearest
 from spaces.space import Space
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
-from trainables.scores.names import EXTRACTORS, MMD, TASK_SCORES_PER_CLASS, Direction, full_name, image_score_names, score_names
+from trainables.scores.names import (
+    COSTS,
+    EXTRACTORS,
+    MMD,
+    TASK_SCORES,
+    TASK_SCORES_PER_CLASS,
+    Direction,
+    full_name,
+    image_score_names,
+    score_names,
+)
 from trainables.settings import to_plain
 from trainables.tasks import TASKS, TaskName
 from trainables.zero_shot.settings import ZeroShotPart
@@ -259,6 +269,20 @@ def objective_problem(score: str, direction: str | None, extractors: Sequence[st
     if direction is not None and direction != known[base]:
         return f"{score}: {direction!r} is not its direction; expected {known[base]}"
     return None
+
+
+def mixed_problem(score: str, task: TaskName) -> str | None:
+    """Says why an objective cannot weigh trials whose pictures are preprocessed differently; None where it can.
+
+    Scores of an inspector are of whole pictures, whatever it is shown, and costs too; what is measured on images is measured on patches by one trial
+    and on whole pictures by another.
+    """
+    base = score.partition(".")[0]
+    comparable = {f"val_{name}" for name in (*TASK_SCORES[task], *TASK_SCORES_PER_CLASS[task])}
+    if base in COSTS or base.partition("@")[0] in comparable:
+        return None
+    where = "measured on patches by some trials and on whole pictures by others, never to be compared"
+    return f"{score}: {where}; take scores of the inspector, or costs"
 
 
 def direction_of(score: str) -> Direction:

@@ -19,9 +19,11 @@ from search.study import (
     Study,
     StudyError,
     direction_of,
+    mixed_problem,
     objective_problem,
     possible_extractors,
 )
+from spaces import preprocessing
 from spaces.domains import SpaceError, nearest
 from spaces.generators import GENERATOR_SPACES
 from spaces.inspectors import inspector_spaces, open_names, task_of
@@ -110,7 +112,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     scores, search = settings["scores"] or ScoreSettings(), settings["search"] or SearchSettings()
     whole = base_space(search.marks, _open_names([plain.get("space"), list(search.tries)]), task=task)
     space = _space(plain.get("space"), whole, task, settings["data"], problems)
-    objectives = _objectives(plain.get("objectives"), scores, task, problems)
+    objectives = _objectives(plain.get("objectives"), scores, task, problems, mixed=space is not None and len(recipes.preprocess_points(space)) > 1)
     if task == "zero_shot" and plain.get("zero_shot") is None:
         problems.append(("zero_shot", "missing: which classes are unseen, for example unseen: [class_9, class_10]"))
     elif task != "zero_shot" and plain.get("zero_shot") is not None:
@@ -151,7 +153,8 @@ def base_space(marks: Sequence[float], named: Sequence[str] = (), *, task: TaskN
     """Gives everything that can vary in a study of a task, or of any; the inspectors of open names are those that are named."""
     wanted = "classify" if task == "zero_shot" else task
     inspectors = {name: tree for name, tree in inspector_spaces(named).items() if wanted in (None, task_of(name))}
-    return whole_space(GENERATOR_SPACES, inspectors, marks, masks=task in (None, "segment"), unseen=task in (None, "zero_shot"))
+    patches = task is None or task in preprocessing.TASKS
+    return whole_space(GENERATOR_SPACES, inspectors, marks, masks=task in (None, "segment"), unseen=task in (None, "zero_shot"), patches=patches)
 
 
 def _open_names(given: Any) -> list[str]:
@@ -234,6 +237,14 @@ def _space(given: Any, whole: Space, task: TaskName, data: DataSettings | None, 
     if task == "zero_shot":
         # No inspector knows a class without images, so that none could filter them.
         wanted.setdefault("synthesis.filter", "none")
+    for name in [name for name in wanted if name.partition(".")[0] == "preprocess" and task not in preprocessing.TASKS]:
+        del wanted[name]
+        why = preprocessing.NO_PATCHES[task]
+        problems.append((f"space.{name}", f"whole pictures are decided by their patches in tasks classify and detect; {why}"))
+    if any(name.partition(".")[0] == "preprocess" for name in wanted):
+        wanted.setdefault("preprocess.kind", "whole")
+    else:
+        whole = Space({name: domain for name, domain in whole.tree.items() if not name.startswith("preprocess.")})
     if "synthesis.amount" not in wanted:
         named = [kind for kind in AMOUNT_KINDS if f"synthesis.{kind}" in wanted]
         wanted["synthesis.amount"] = named or ["fraction"]
@@ -245,15 +256,19 @@ def _space(given: Any, whole: Space, task: TaskName, data: DataSettings | None, 
         problems += [(f"space.{name}", text) for name, text in error.problems]
         return None
     problems += telling.without_effect(kept if not refused else {}, space)
+    if "preprocess.grid" in wanted and "preprocess.grid" not in space.names():
+        problems.append(("space.preprocess.grid", "has no effect: preprocess.kind leaves patches out; add it there, or drop this line"))
+    problems += recipes.preprocess_problems(space)
     return space
 
 
-def _objectives(given: Any, scores: ScoreSettings, task: TaskName, problems: list[tuple[str, str]]) -> tuple[Objective, ...]:
-    """Reads `{score: direction}`, a list of scores, or a list of `{score, direction}`."""
+def _objectives(given: Any, scores: ScoreSettings, task: TaskName, problems: list[tuple[str, str]], *, mixed: bool = False) -> tuple[Objective, ...]:
+    """Reads `{score: direction}`, a list of scores, or a list of `{score, direction}`; `mixed` where pictures are preprocessed in several ways."""
     extractors = possible_extractors(scores)
     pairs: list[tuple[str, Any, Any]]
     if given is None:
-        pairs = [("", score, None) for score in OBJECTIVES[task]]
+        # Distances of whole pictures and of patches are of different images: none is smaller than the other.
+        pairs = [("", score, None) for score in OBJECTIVES[task] if not (mixed and score == "val_kid")]
     elif isinstance(given, Mapping):
         pairs = [(f".{score}", score, direction) for score, direction in given.items()]
     elif isinstance(given, list):
@@ -274,7 +289,7 @@ def _objectives(given: Any, scores: ScoreSettings, task: TaskName, problems: lis
         elif direction not in (None, "maximize", "minimize"):
             near = difflib.get_close_matches(str(direction), ["maximize", "minimize"], n=1)
             problems.append((f"objectives{place}", f"{direction!r} is not maximize or minimize" + (f"; did you mean {near[0]}?" if near else "")))
-        elif text := objective_problem(score, direction, extractors, task):
+        elif text := objective_problem(score, direction, extractors, task) or (mixed_problem(score, task) if mixed else None):
             problems.append((f"objectives{place}", text))
         else:
             full = full_name(score, extractors[0]) if len(extractors) == 1 else score

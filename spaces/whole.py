@@ -4,12 +4,19 @@ from collections.abc import Mapping, Sequence
 
 from spaces.conditioning import UNSEEN
 from spaces.domains import Categorical, Choice, Domain, Fixed
+from spaces.preprocessing import PREPROCESS
 from spaces.space import Space, Tree
 from spaces.synthesis import MASKS, SYNTHESIS
 
 
 def whole_space(
-    generators: Mapping[str, Tree], inspectors: Mapping[str, Tree], marks: Sequence[float], *, masks: bool = False, unseen: bool = False
+    generators: Mapping[str, Tree],
+    inspectors: Mapping[str, Tree],
+    marks: Sequence[float],
+    *,
+    masks: bool = False,
+    unseen: bool = False,
+    patches: bool = False,
 ) -> Space:
     """Builds the space of a trial.
 
@@ -19,12 +26,14 @@ def whole_space(
         marks: budgets a generator may be trained for, in kimg; the search starts at the lowest.
         masks: whether synthetic images are to have masks, so that those of generators that make none have to be made.
         unseen: whether there are classes without images, for which something has to stand.
+        patches: whether pictures may be cut into patches.
     """
     ordered = tuple(sorted(marks))
     mark: Domain = Fixed(default=ordered[0], source="search.marks")
     if len(ordered) > 1:
         mark = Categorical(choices=ordered, default=ordered[0], source="search.marks")
     tree: dict[str, Domain] = {
+        **({f"preprocess.{name}": domain for name, domain in PREPROCESS.items()} if patches else {}),
         "generator.family": Choice(options=_options(generators), default=next(iter(generators)), first_is_default=True),
         "generator.kimg": mark,
         **{f"synthesis.{name}": domain for name, domain in {**SYNTHESIS, **(MASKS if masks else {})}.items()},

@@ -23,7 +23,7 @@ from trainables.tasks.base import Task
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Whole:
-    """The whole pictures behind patches: what is scored, while patches are what is trained on."""
+    """The pictures as they are, behind what is trained on: what is scored."""
 
     pack: Pack
     parts: Split
@@ -42,16 +42,16 @@ class Bench:
 
     task: Task
     whole: Whole | None = None
-    """The pictures that the images were cut from; None where an image is a picture."""
+    """The pictures that the images were made from by `recipe.preprocess`; None where they are taken as they are."""
 
     @property
     def pictures(self) -> Whole:
-        """What scores are taken of: pictures with their split and task, which are the images themselves where nothing was cut."""
+        """What scores are taken of: pictures with their split and task, which are the images themselves where nothing was done to them."""
         return self.whole or Whole(pack=self.pack, parts=self.parts, task=self.task)
 
     def of_pictures(self, said: Mapping[str, torch.Tensor], split: str) -> Mapping[str, torch.Tensor]:
         """Turns what an inspector said of all images of a split, in their order, into what it says of the pictures."""
-        if self.whole is None:
+        if self.whole is None or self.recipe.preprocess.patches == 1:
             return said
         rows = getattr(self.whole.parts, split)
         pictures = LabelledImages(images=torch.empty(len(rows), 0), labels=torch.from_numpy(self.whole.pack.labels[rows]))
@@ -115,8 +115,7 @@ def lay_out(recipe: Recipe, pack: Pack, store: Store, *, device: str, fold: int 
         return Bench(recipe=recipe, store=store, device=device, pack=pack, parts=whole.parts, task=whole.task)
     cut = open_preprocessed(recipe.data, recipe.preprocess, pack, store)
     parts = preprocessed_split(whole.parts, recipe.preprocess, cut)
-    cut_up = recipe.preprocess.patches > 1
-    return Bench(recipe=recipe, store=store, device=device, pack=cut, parts=parts, task=task(cut), whole=whole if cut_up else None)
+    return Bench(recipe=recipe, store=store, device=device, pack=cut, parts=parts, task=task(cut), whole=whole)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -24,6 +24,7 @@ from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
 from trainables.synthesis import Chosen
+from trainables.throughput import picture_costs
 
 
 def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
@@ -79,7 +80,7 @@ def _retrain(
         store=bench.store,
     )
     result.uses.append(StageUse(unit=position, stage="head", key=head.key, reused=head.reused, seconds=head.seconds, device="cpu"))
-    result.values |= {**own.costs, "inspector_s": own.costs["inspector_s"] + head.seconds}
+    result.values |= {**own.costs, **picture_costs(bench, own), "inspector_s": own.costs["inspector_s"] + head.seconds}
     entries = {"val": head.entry}
     if recipe.judge:
         entries["test"] = judge_head(head.entry, test=_labelled(bench, extractor, "test"), inputs=[bench.parts.key], store=bench.store).entry

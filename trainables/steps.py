@@ -219,7 +219,7 @@ def _generator_costs(costs: list[dict[str, float]]) -> dict[str, float]:
 def score_splits(bench: Bench, said: Mapping[str, Mapping[str, torch.Tensor]], result: UnitResult) -> None:
     """Scores what the trial's inspector said of each split that was read, in whole pictures; thresholds come from validation."""
     config = read_config(bench.recipe.inspector)
-    if bench.whole is not None:
+    if bench.recipe.preprocess.patches > 1:
         for name, own in said.items():
             result.values |= bench.task.score_patches(own, split=name)
         said = {name: bench.of_pictures(own, name) for name, own in said.items()}

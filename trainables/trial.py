@@ -96,7 +96,7 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
     }
     if recipe.judge:
         conditions["test_images"] = sum(count["test"] for count in bench.pictures.parts.counts.values())
-    if bench.whole is not None:
+    if bench.whole is not None and recipe.preprocess.patches > 1:
         conditions |= {
             "patches_per_picture": recipe.preprocess.patches,
             "train_pictures": sum(count["train"] for count in bench.whole.parts.counts.values()),

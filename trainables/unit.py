@@ -21,6 +21,7 @@ from trainables.scores.samples import ClassImages, stored_sheet
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
 from trainables.synthesis import Chosen, Source
+from trainables.throughput import picture_costs
 
 
 def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
@@ -52,7 +53,7 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
     if recipe.scores.diagnostics and recipe.generator is not None:
         yield from diagnose(bench, position, taught, validation, chosen, seed, result)
     trained = yield from train_inspector(bench, position, recipe.inspector, shown, synthetic, validation, inputs, seed, result)
-    result.values |= trained.costs
+    result.values |= trained.costs | picture_costs(bench, trained)
     _score_predictions(bench, trained, result)
     result.sum_costs()
     return result

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +133,7 @@ def open_pack(settings: DataSettings, fingerprint: str, store: Store) -> Pack:
     entry = store.lookup("pack", key)
     if entry is None:
         entry = _build(settings, fingerprint, key, store)
-    return _read(pa.memory_map(str(entry.local_path(FILE))), key)
+    return read_rows(pa.memory_map(str(entry.local_path(FILE))), key)
 
 
 def pack_dataset(settings: DataSettings, store: Store) -> tuple[str, Pack]:
@@ -165,7 +167,7 @@ def _build(settings: DataSettings, wanted: str, key: str, store: Store) -> Entry
 
 def pack_of(found: Survey, settings: DataSettings) -> Pack:
     """Makes a pack in memory only, of what may never be published."""
-    return _read(pa.py_buffer(_to_arrow(found, settings)), "unpublished")
+    return read_rows(pa.py_buffer(_to_arrow(found, settings)), "unpublished")
 
 
 def _to_arrow(found: Survey, settings: DataSettings) -> bytes:
@@ -176,9 +178,9 @@ def _to_arrow(found: Survey, settings: DataSettings) -> bytes:
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers.get(sample.cls, len(classes) if own_class else -1) for sample in found.samples], dtype=np.int64)
     columns = {
-        "pixels": _fixed(found.images),
+        "pixels": fixed_lists(found.images),
         "label": pa.array(labels),
-        "mask": _fixed(found.masks),
+        "mask": fixed_lists(found.masks),
         "has_mask": pa.array(found.has_mask | free),
         "group": pa.array(found.groups),
         "defect_free": pa.array(free),
@@ -195,6 +197,16 @@ def _to_arrow(found: Survey, settings: DataSettings) -> bytes:
         "masks": bool(found.has_mask.any()),
         "physical": found.listing.physical,
     }
+    return write_rows(columns, about)
+
+
+def write_rows(columns: Mapping[str, pa.Array], about: Mapping[str, Any]) -> bytes:
+    """Writes an Arrow file of one batch that `read_rows` makes a pack of.
+
+    Args:
+        columns: by name, those of `_to_arrow`.
+        about: `classes`, `shape` of one image, `masks` (whether any is known) and `physical`.
+    """
     batch = pa.record_batch(
         list(columns.values()), schema=pa.schema([(name, c.type) for name, c in columns.items()], metadata={"tundish": json.dumps(about)})
     )
@@ -204,11 +216,12 @@ def _to_arrow(found: Survey, settings: DataSettings) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _fixed(rows: npt.NDArray[np.uint8]) -> pa.FixedSizeListArray:
+def fixed_lists(rows: npt.NDArray[np.uint8]) -> pa.FixedSizeListArray:
+    """Makes a column of one fixed-size list a row, without a copy."""
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), int(np.prod(rows.shape[1:])))
 
 
-def _read(source: pa.Buffer | pa.MemoryMappedFile, key: str) -> Pack:
+def read_rows(source: pa.Buffer | pa.MemoryMappedFile, key: str) -> Pack:
     """Makes numpy views of an Arrow file."""
     batch = pa.ipc.open_file(source).get_batch(0)
     about = json.loads(batch.schema.metadata[b"tundish"])

@@ -112,22 +112,32 @@ def is_coloured(pixels: npt.NDArray[np.uint8]) -> bool:
     return bool(np.abs(3 * wide - wide.sum(axis=2, keepdims=True, dtype=np.int16)).max(initial=0) > 12)
 
 
-def fit(pixels: npt.NDArray[np.uint8], size_px: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Resizes a picture to (channels, size_px, size_px), antialiased bicubic; sides of unequal length are squeezed."""
+Sides = int | tuple[int, int]
+"""Side of a square, or height and width, in pixels."""
+
+
+def _height_and_width(size_px: Sides) -> tuple[int, int]:
+    return (size_px, size_px) if isinstance(size_px, int) else size_px
+
+
+def fit(pixels: npt.NDArray[np.uint8], size_px: Sides, channels: int) -> npt.NDArray[np.uint8]:
+    """Resizes a picture to (channels, height, width), antialiased bicubic; another ratio of sides is squeezed."""
+    height, width = _height_and_width(size_px)
     image = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
-    if image.size != (size_px, size_px):
-        image = image.resize((size_px, size_px), Image.Resampling.BICUBIC)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
     array = np.asarray(image)
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def fit_mask(mask: Mask, size_px: int) -> npt.NDArray[np.uint8]:
-    """Resizes a mask to (size_px, size_px) of its own numbers (0 and 1 for a boolean one); none of them vanishes by shrinking."""
+def fit_mask(mask: Mask, size_px: Sides) -> npt.NDArray[np.uint8]:
+    """Resizes a mask to (height, width) of its own numbers (0 and 1 for a boolean one); none of them vanishes by shrinking."""
+    size = _height_and_width(size_px)
     numbers = [number for number in values_of(mask) if number]
-    if mask.shape == (size_px, size_px) or not numbers:
-        return mask.astype(np.uint8) if numbers else np.zeros((size_px, size_px), np.uint8)
-    covers = np.stack([_cover(mask == number, size_px) for number in numbers])
-    shown = [cover >= min(MASK_COVER, float(cover.max())) for cover in (*covers, _cover(mask > 0, size_px))]
+    if mask.shape == size or not numbers:
+        return mask.astype(np.uint8) if numbers else np.zeros(size, np.uint8)
+    covers = np.stack([_cover(mask == number, size) for number in numbers])
+    shown = [cover >= min(MASK_COVER, float(cover.max())) for cover in (*covers, _cover(mask > 0, size))]
     # What several classes cover belongs to the one that covers most of it, and a class that nowhere does keeps its best pixel.
     fitted: npt.NDArray[np.uint8] = np.where(np.any(shown, axis=0), np.array(numbers)[covers.argmax(axis=0)], 0).astype(np.uint8)
     for number, cover in zip(numbers, covers, strict=True):
@@ -141,9 +151,9 @@ def values_of(mask: Mask) -> list[int]:
     return [int(value) for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=2))]
 
 
-def _cover(part: npt.NDArray[np.bool_], size_px: int) -> npt.NDArray[np.float32]:
-    """Gives the share of each shrunken pixel that a part covers: (size_px, size_px) of 0..1."""
-    return np.asarray(Image.fromarray(part.astype(np.float32)).resize((size_px, size_px), Image.Resampling.BOX))
+def _cover(part: npt.NDArray[np.bool_], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Gives the share of each shrunken pixel that a part covers: (height, width) of 0..1."""
+    return np.asarray(Image.fromarray(part.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX))
 
 
 def _spare(fitted: npt.NDArray[np.uint8], cover: npt.NDArray[np.float32]) -> int:

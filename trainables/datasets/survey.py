@@ -48,7 +48,7 @@ def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
     for sample in listing.samples:
         try:
             picture = listing.read(sample)
-            marks = _numbered(picture.mask, sample, listing)
+            marks = class_numbers(picture.mask, sample, listing)
         except DatasetError as error:
             failures.append(str(error))
             continue
@@ -77,7 +77,7 @@ def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
     )
 
 
-def _numbered(mask: Mask | None, sample: Sample, listing: Listing) -> npt.NDArray[np.uint8] | None:
+def class_numbers(mask: Mask | None, sample: Sample, listing: Listing) -> npt.NDArray[np.uint8] | None:
     """Gives a mask as class numbers. The image's class is that of a boolean mask, and what it marks on a defect-free image is of no class.
 
     Raises:

@@ -1,16 +1,23 @@
-"""What a network costs to keep and to run: parameters, multiply-adds, time for one image, memory. Called by the generator and inspector stages."""
+"""What a network costs to keep and to run: parameters, multiply-adds, time for an image and for a picture, memory.
+
+Called by the generator and inspector stages, and by `throughput`.
+"""
 
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from trainables.scores.system import latency
+
+Picture = TypeVar("Picture")
 
 GIB = float(2**30)
 
@@ -54,6 +61,57 @@ def ms_per_image(network: Callable[[Tensor], Any], shape: tuple[int, ...], devic
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - started)
     return statistics.median(times[3:]) * 1e3
+
+
+SINGLES, LEAST_SINGLES = 24, 10
+"""Pictures that are timed one by one, and so many at least, however slow they are."""
+BATCH, BATCHES = 8, 3
+"""Pictures of a batch, and batches that are timed; one at least."""
+ENOUGH_S = 0.5
+"""Timing ends after so long, once the least number is there."""
+
+
+class PictureTimes(NamedTuple):
+    """How fast pictures are judged."""
+
+    images_per_second: float
+    """In batches of `BATCH`."""
+    ms_p50: float
+    """Median time of a picture alone."""
+    ms_p95: float
+    """What 95 of 100 pictures stay within, each alone."""
+
+
+def picture_times(
+    judge: Callable[[list[Picture]], object], pictures: Sequence[Picture], *, clock: Callable[[], float] = time.perf_counter
+) -> PictureTimes:
+    """Measures how fast pictures are judged, one by one and in batches, on this machine and with its present load.
+
+    Args:
+        judge: does everything, from decoded pixels to the verdict, and waits until it is there.
+        pictures: at least one; they are taken in turns.
+        clock: gives seconds.
+    """
+
+    def taken(count: int, first: int = 0) -> list[Picture]:
+        return [pictures[place % len(pictures)] for place in range(first, first + count)]
+
+    def timed(count: int, first: int = 0) -> float:
+        started = clock()
+        judge(taken(count, first))
+        return clock() - started
+
+    for place in range(2):
+        judge(taken(1, place))
+    singles: list[float] = []
+    while len(singles) < LEAST_SINGLES or (len(singles) < SINGLES and sum(singles) < ENOUGH_S):
+        singles.append(timed(1, len(singles)))
+    judge(taken(BATCH))
+    batches = [timed(BATCH)]
+    while len(batches) < BATCHES and sum(batches) < ENOUGH_S:
+        batches.append(timed(BATCH, len(batches) * BATCH))
+    alone = latency(singles)
+    return PictureTimes(images_per_second=BATCH / statistics.median(batches), ms_p50=alone.median_ms, ms_p95=alone.p95_ms)
 
 
 class PeakMemory:

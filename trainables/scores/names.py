@@ -38,6 +38,11 @@ COSTS = {
     "inspector_params_m": Cost(unit="M", says="parameters of the inspector, in millions"),
     "inspector_gmadds": Cost(unit="G", says="multiply-adds to judge one image, in thousands of millions"),
     "inspector_ms_per_image": Cost(unit="ms", says="time to judge one image, images coming one by one"),
+    "inspector_images_per_second": Cost(
+        unit="/s", says="whole pictures judged a second in batches, from decoded pixels: borders, resizing, cutting, verdict", direction="maximize"
+    ),
+    "inspector_ms_p50": Cost(unit="ms", says="median time from a picture's decoded pixels to the verdict, pictures coming one by one"),
+    "inspector_ms_p95": Cost(unit="ms", says="time that 95 of 100 such pictures stay within"),
     "inspector_s": Cost(unit="s", says="time to train the inspector, by whoever did"),
     "inspector_peak_memory_gib": Cost(unit="GiB", says="most memory held while the inspector trained"),
     "trial_s": Cost(unit="s", says="time of all stages of the trial, those found ready too"),
@@ -66,7 +71,11 @@ DETECTION: dict[str, Direction] = {
 best F on validation."""
 ORACLE = "_oracle"
 """Ends the base of a score whose threshold was chosen on the very split that it is measured on (systems.md 2.8); on validation all are such."""
-ZERO_SHOT: dict[str, Direction] = dict.fromkeys(("seen", "unseen", "harmonic_mean", "zsl_accuracy", "auc_unseen"), "maximize")
+ZERO_SHOT: dict[str, Direction] = dict.fromkeys(
+    ("seen", "unseen", "harmonic_mean", "zsl_accuracy", "auc_unseen", "unseen_found", "alarm_harmonic_mean"), "maximize"
+)
+"""`unseen_found` counts an image of an unseen class as right under whichever unseen name: all that a threshold of dissimilarity can be held to.
+`alarm_harmonic_mean` is that of it and `seen`; of a threshold, both are `unseen` and `harmonic_mean`."""
 TASK_SCORES: dict[str, dict[str, Direction]] = {
     # Where defect-free images are a class.
     "classify": {**CLASSIFICATION, **OPERATING},
@@ -74,6 +83,8 @@ TASK_SCORES: dict[str, dict[str, Direction]] = {
     "detect": DETECTION,
     "zero_shot": ZERO_SHOT,
 }
+PATCH_SCORES: dict[str, dict[str, Direction]] = {"classify": {"patch_accuracy": "maximize"}, "detect": {"patch_ap": "maximize"}}
+"""Of patches, each for itself, where pictures were cut; all other scores are of whole pictures."""
 TASK_SCORES_PER_CLASS: dict[str, dict[str, Direction]] = {"classify": PER_CLASS, "segment": SEGMENTATION_PER_CLASS, "detect": {}, "zero_shot": {}}
 
 CORRUPTIONS = ("blur", "noise", "salt_and_pepper", "brightness", "scratches", "gradient")
@@ -190,6 +201,7 @@ def score_names(
     for cls in classes:
         own = per_class | images | (class_set_names(extractor, task=task, split=split) if sets else {})
         names |= {f"{split}_{base}.{cls}": direction for base, direction in own.items()}
+    names |= {f"{split}_{base}": way for base, way in PATCH_SCORES.get(task, {}).items()}
     if task != "zero_shot":
         names |= robustness_names(split)
     if task == "detect" and split == "test":

@@ -1,5 +1,6 @@
-"""From patches to a whole image: Algorithm 1 of Mustafaev et al. (2023), the SDG-GAN paper. No trial calls it."""
+"""From patches to a whole image: Algorithm 1 of Mustafaev et al. (2023), the SDG-GAN paper. Called by `bench`, for images that were cut."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -37,3 +38,30 @@ def decide_images(probabilities: Tensor, defect_free: int) -> Decision:
         patches=patches.masked_fill(free, -1),
         confidences=torch.where(free, probabilities[:, :, defect_free].amin(1), certain[rows, patches]),
     )
+
+
+def of_pictures(said: Mapping[str, Tensor], patches: int, defect_free: int) -> dict[str, Tensor]:
+    """Turns what an inspector said of patches into what it says of the pictures they were cut from, in the same terms.
+
+    A classifier's word on a picture is its word on the patch that decides by Algorithm 1, so that the picture's first class is the algorithm's, and
+    its margin that of the deciding patch; where every patch is defect-free, on the one that is least surely so. A detector's score of a picture is
+    the highest of its patches'.
+
+    Args:
+        said: `logits` (N * P, C), or `scores` (N * P,); all else that was said of patches is left out.
+        patches: P; those of a picture follow each other, row by row.
+        defect_free: label of defect-free patches.
+
+    Returns:
+        `logits` (N, C) or `scores` (N,).
+    """
+    found = {}
+    if "logits" in said:
+        logits = said["logits"].reshape(-1, patches, said["logits"].shape[1])
+        probabilities = logits.double().softmax(2)
+        decided = decide_images(probabilities, defect_free).patches
+        least_free = probabilities[:, :, defect_free].argmin(1)
+        found["logits"] = logits[torch.arange(len(logits)), torch.where(decided < 0, least_free, decided)]
+    if "scores" in said:
+        found["scores"] = said["scores"].reshape(-1, patches).amax(1)
+    return found

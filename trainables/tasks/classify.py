@@ -49,6 +49,10 @@ class Classify(Task):
         values, confusion = classification_scores(said["logits"], said["labels"], self.pack.classes, split=split)
         return Scored(values=values | self._operating(said, validated, config, split), confusion=confusion)
 
+    def score_patches(self, said: Mapping[str, Tensor], *, split: str) -> dict[str, float | None]:
+        """Gives the share of patches that are named right."""
+        return {f"{split}_patch_accuracy": float((said["logits"].argmax(1) == said["labels"]).double().mean())}
+
     def _operating(self, said: Mapping[str, Tensor], validated: Mapping[str, Tensor], config: Config, split: str) -> dict[str, float | None]:
         """Gives sensitivity and specificity of telling defective images, of whichever class, from defect-free ones."""
         if DEFECT_FREE not in self.pack.classes:

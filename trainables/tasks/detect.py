@@ -9,7 +9,7 @@ from torch import Tensor
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.splits import Indices
 from trainables.inspectors.base import Config, LabelledImages
-from trainables.scores.detection import choose_thresholds, detection_scores
+from trainables.scores.detection import choose_thresholds, detection_scores, trapezoid_ap
 from trainables.synthesis import Chosen
 from trainables.tasks.base import Scored, Task, joined, joined_masks
 
