@@ -17,6 +17,7 @@ import plotly.io
 import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from reports.diagnostics import diagnosed
 from reports.figures import FIGURES
 from reports.figures.amount import fraction
 from reports.figures.pareto_front import front_trials
@@ -87,6 +88,7 @@ def render(run: Run) -> str:
         sheets=gallery,
         backgrounds=backgrounds(run),
         failures=failures(run),
+        diagnosed=diagnosed(run),
         columns=table_columns(run, found),
         shades=looks(run).shades,
         amounts={trial.number: fraction(run, trial) for trial in run.trials},

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import rankdata
 
 from reports.figures import FIGURES, amount, confirmed, history, hypervolume, importance, pareto_front, split_counts
 from reports.figures.style import PALETTE, REAL, Plot, colours
-from reports.run import Run, read_run
+from reports.run import Run, Trial, read_run
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,41 @@ def test_amounts_join_trials_of_one_generator_and_inspector(run: Run) -> None:
     assert info is not None and info.lines
     assert all(point.x == 0.0 for point in info.points if point.family == "real only")
     assert all(len(line) > 1 and line == sorted(line) for line in info.lines)
+
+
+def test_a_sweep_is_what_differs_in_the_amount_alone(tmp_path: Path, fake_run: Callable[..., Path]) -> None:
+    run = read_run(fake_run(tmp_path / "run", trials=8, seeds=4))
+    assert amount.sweeps(run, "val_accuracy") == [], "the confirmed trials have one amount"
+    (base,) = [trial for trial in run.complete(searched=False) if trial.family][:1]
+    plain = next(trial for trial in run.complete(searched=False) if trial.family is None and trial.inspector == base.inspector)
+    extra = []
+    for place, share in enumerate((0.5, 0.1, 0.3)):
+        assert base.record is not None
+        units = [{"test_accuracy": share + 0.01 * seed} for seed in range(4)]
+        recipe = {**base.asked.recipe, "synthesis": {"amount": {"kind": "fraction", "value": share}}}
+        asked = replace(base.asked, trial=900 + place, recipe=recipe, params={**base.asked.params, "synthesis.fraction": share})
+        conditions = {name: value for name, value in base.record.conditions.items() if name != "synthetic_images"}
+        extra.append(Trial(asked, replace(base.record, trial=900 + place, units=units, conditions=conditions)))
+    swept = replace(run, trials=(*(trial for trial in run.trials if trial.number != base.number), *extra))
+    (sweep,) = amount.sweeps(swept, "val_accuracy")
+    assert sweep.shares == pytest.approx([0.0, 0.1, 0.3, 0.5]) and sweep.seeds == 4 and sweep.score == "test_accuracy"
+    assert sweep.means[1:] == pytest.approx([0.115, 0.315, 0.515])
+    assert plain.record is not None and sweep.means[0] == pytest.approx(np.mean([unit["test_accuracy"] for unit in plain.record.units]))
+    low, high = stats.t.interval(0.95, 3, loc=0.115, scale=np.std([0.0, 0.01, 0.02, 0.03], ddof=1) / 2)
+    assert (sweep.lows[1], sweep.highs[1]) == pytest.approx((low, high))
+    info = amount.info(swept)
+    assert info is not None and info.sweeps == [sweep]
+    drawn = next(trace for trace in amount.figure(info).data if trace.name == sweep.title)
+    assert list(drawn.y) == sweep.means and drawn.error_y.array[1] == pytest.approx(high - 0.115)
+    other = [trial._replace(asked=replace(trial.asked, params={**trial.asked.params, "generator.kimg": 5.0})) for trial in extra[:1]]
+    assert amount.sweeps(replace(swept, trials=(*swept.trials[:-3], *other, extra[1])), "val_accuracy") == []
+
+
+def test_replaced_images_are_no_training_images(run: Run) -> None:
+    trial = next(trial for trial in run.complete() if trial.family)
+    assert trial.record is not None
+    told = {"train_images": 100, "synthetic_images": 60, "replaced_images": 60}
+    assert amount.fraction(run, trial._replace(record=replace(trial.record, conditions=told))) == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize(
