@@ -83,9 +83,9 @@ def sweeps(run: Run, score: str) -> list[Sweep]:
         rows = sorted({row[0]: row for row in rows}.values())
         if len([row for row in rows if row[0] > 0]) > 1:
             first = trials[0]
-            columns = [list(column) for column in zip(*rows, strict=True)]
+            shares, means, lows, highs = (list(column) for column in zip(*rows, strict=True))
             title = f"{family_name(first)} + {first.inspector}, on test"
-            found.append(Sweep(title, family_name(first), test, *columns, first.seeds))
+            found.append(Sweep(title, family_name(first), test, shares, means, lows, highs, first.seeds))
     return found
 
 
