@@ -150,7 +150,7 @@ def test_a_trial_that_was_stopped_goes_on_and_ends_the_same(tmp_path: Path) -> N
                 break
         trial.close()  # type: ignore[attr-defined]
     resumed = run(run_trial(recipe(), Store(tmp_path / "stopped")))
-    timed = {name for name in whole.values if name.endswith("_s") or "ms_per" in name or "memory" in name}
+    timed = {name for name in whole.values if name.endswith("_s") or "_ms_" in name or "per_second" in name or "memory" in name}
     assert {name: value for name, value in resumed.values.items() if name not in timed} == {
         name: value for name, value in whole.values.items() if name not in timed
     }

@@ -33,7 +33,7 @@ STAGES = {
     "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "5491a0ee9a57"),
     "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "f24d5ad52bd9"),
     "datasets.packs:VERSION": (3, PACKS, "525591de9d56"),
-    "datasets.patches:VERSION": (1, [f"datasets/{name}.py" for name in ("patches", "borders", "preprocessing")], "7ed04d5a47b9"),
+    "datasets.patches:VERSION": (1, [f"datasets/{name}.py" for name in ("patches", "borders", "preprocessing")], "daaa95beb559"),
     "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "fb2b5e29147b"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "39da652218ee"),
     "generators.training.loop:LOOP_VERSION": (2, SHARED, "1fdd48947a87"),
@@ -90,7 +90,7 @@ STAGES = {
     "inspectors.segdecnet:SegDecNet.VERSION": (1, ["inspectors/segdecnet.py", "inspectors/defect_weights.py"], "f1e3a14203a1"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "3fd455d5ba1d"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "322f3ee4663d"),
-    "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "dd74ba6f8ee9"),
+    "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "60124c0fcc79"),
     "zero_shot.sources:VERSION": (1, ["zero_shot/sources.py", "conditioning/unseen.py"], "a0722aaffc17"),
     "zero_shot.classifier:VERSION": (
         1,

@@ -136,11 +136,8 @@ def picture_problems(whole: Pack, part: PreprocessPart) -> list[str]:
     if part.kind != "patches":
         return []
     if DEFECT_FREE not in whole.classes:
-        return ["patches: a patch beside the defect is defect-free, but no class is; expected defect-free pictures, and data.defect_free: class"]
-    if (whole.defect_free & (whole.labels != whole.classes.index(DEFECT_FREE))).any():
-        return [
-            "patches: here classes are surfaces, good and defective alike, and no mask tells a patch's surface; take data.surfaces.labels: defects"
-        ]
+        why = "patches: a patch beside a defect is defect-free, but no class is"
+        return [f"{why}; expected defect-free pictures, data.defect_free: class, and classes that are defects (data.surfaces.labels is not surfaces)"]
     marked = np.array([len(boxes) > 0 for boxes in whole.boxes], dtype=bool)
     if whole.masks is not None:
         marked |= whole.masks.any(axis=(1, 2)) & whole.has_mask

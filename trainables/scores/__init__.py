@@ -5,6 +5,8 @@ Called by `trainables.trial`; the names also by `search` to check a study's obje
 
 SCORES = {
     "accuracy": "trainables.scores.classification:accuracy",
+    "patch_accuracy": "trainables.scores.patches:patch_accuracy",
+    "patch_ap": "trainables.scores.detection:trapezoid_ap",
     "macro_f1": "trainables.scores.classification:macro_f1",
     "macro_precision": "trainables.scores.classification:macro",
     "macro_recall": "trainables.scores.classification:macro",

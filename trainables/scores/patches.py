@@ -40,6 +40,16 @@ def decide_images(probabilities: Tensor, defect_free: int) -> Decision:
     )
 
 
+def patch_accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Gives the share of patches that are named right, each for itself; the class of a patch is what its own pixels show.
+
+    Args:
+        logits: (N * P, C).
+        labels: (N * P,) int64.
+    """
+    return float((logits.argmax(1) == labels).double().mean())
+
+
 def of_pictures(said: Mapping[str, Tensor], patches: int, defect_free: int) -> dict[str, Tensor]:
     """Turns what an inspector said of patches into what it says of the pictures they were cut from, in the same terms.
 

@@ -9,6 +9,7 @@ from trainables.datasets.splits import Indices
 from trainables.inspectors.base import Config, LabelledImages
 from trainables.scores.classification import classification_scores, defect_margin
 from trainables.scores.detection import choose_thresholds, operating_scores
+from trainables.scores.patches import patch_accuracy
 from trainables.synthesis import Chosen
 from trainables.tasks.base import Scored, Task, joined
 
@@ -51,7 +52,7 @@ class Classify(Task):
 
     def score_patches(self, said: Mapping[str, Tensor], *, split: str) -> dict[str, float | None]:
         """Gives the share of patches that are named right."""
-        return {f"{split}_patch_accuracy": float((said["logits"].argmax(1) == said["labels"]).double().mean())}
+        return {f"{split}_patch_accuracy": patch_accuracy(said["logits"], said["labels"])}
 
     def _operating(self, said: Mapping[str, Tensor], validated: Mapping[str, Tensor], config: Config, split: str) -> dict[str, float | None]:
         """Gives sensitivity and specificity of telling defective images, of whichever class, from defect-free ones."""
