@@ -96,6 +96,8 @@ class Record:
     """The same for each unit."""
     confusion: Mapping[str, list[list[int]]] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
+    curves: Mapping[str, list[list[float | None]]] = field(default_factory=dict)
+    """`val_robustness.<corruption>` -> of each unit, the task's first score at severities 0, the images as they are, to 5."""
     conditions: Mapping[str, Any] = field(default_factory=dict)
     unit_conditions: list[Mapping[str, Any]] = field(default_factory=list)
     """What each unit's numbers hold for beside `conditions`. Task zero_shot: `unseen` and `pretended_unseen`, lists of classes; `train_images` and

@@ -217,6 +217,7 @@ class Asker:
             scores=end.values,
             units=list(end.units),
             confusion=end.confusion,
+            curves=end.curves,
             classes=end.classes,
             conditions=end.conditions,
             unit_conditions=list(end.unit_conditions),

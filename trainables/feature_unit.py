@@ -13,13 +13,16 @@ import torch
 
 from trainables.bench import Bench, UnitResult
 from trainables.generators.training.stage import resolve
+from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.head import LabelledFeatures, judge_head, retrain_head
 from trainables.inspectors.stage import Inspected, read_predictions
 from trainables.pools import draw_pool
 from trainables.progress import Progress, StageUse
 from trainables.recipe import Unit
+from trainables.robustness import Subject, disturbed_split, measure_robustness, retrained_inspector
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
+from trainables.scores.image_sets import COMPARED, memorisation_scores
 from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
@@ -84,12 +87,19 @@ def _retrain(
     entries = {"val": head.entry}
     if recipe.judge:
         entries["test"] = judge_head(head.entry, test=_labelled(bench, extractor, "test"), inputs=[bench.parts.key], store=bench.store).entry
-    score_splits(bench, {name: read_predictions(entry) for name, entry in entries.items()}, result)
+    said = {name: read_predictions(entry) for name, entry in entries.items()}
+    score_splits(bench, said, result)
+    if recipe.scores.robustness:
+
+        def load(known: LabelledImages) -> Subject:
+            return retrained_inspector(own.entry, head.entry, known, device=bench.device)
+
+        yield from measure_robustness(bench, position, load, head.key, said[disturbed_split(bench)], result)
 
 
 def _labelled(bench: Bench, extractor: Extractor, name: str) -> LabelledFeatures:
     """Takes the features of a split's real images."""
-    images = bench.images(bench.readable[name])
+    images = bench.images(bench.parts.train if name == "train" else bench.readable[name])
     found = stored_features(extractor, images.images, name=name, inputs=[bench.parts.key], store=bench.store)
     return LabelledFeatures(features=found.values, labels=images.labels)
 
@@ -110,4 +120,9 @@ def _score_features(bench: Bench, chosen: dict[str, Chosen], extractor: Extracto
         result.values |= {f"{name}_{MMD}{key.removeprefix(opening)}": value for key, value in found.items() if key.startswith(opening)}
         if bench.recipe.scores.extractor == "inspector":
             result.values |= found
+            if name == "val":
+                training = _labelled(bench, extractor, "train")
+                known = {cls: training.features[training.labels == label] for label, cls in bench.defects.items()}
+                result.values |= memorisation_scores(known, synthetic, real, extractor="inspector")
+                result.conditions["memorisation_of_a_class_at_most"] = COMPARED
     result.scored_counts = {cls: len(items) for cls, items in synthetic.items()}

@@ -6,9 +6,6 @@ from typing import Any
 DIAGNOSTICS = "diagnostics"
 """Stage of what is trained to look at synthetic images, and not for the trial's scores: it counts for no cost."""
 
-DIAGNOSTICS = "diagnostics"
-"""Stage of what is trained to look at synthetic images, and not for the trial's scores: it counts for no cost."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
@@ -54,6 +51,8 @@ class Scores:
     confusion: dict[str, list[list[int]]]
     """Split name -> confusion matrix, rows are true classes, summed over units."""
     classes: list[str]
+    curves: dict[str, list[list[float | None]]] = field(default_factory=dict)
+    """Robustness score -> for each unit, the task's first score at severities 0 (images as they are) to 5."""
     conditions: dict[str, str | int | float]
     """What the numbers hold for: extractor, its hash, sample counts, protocol, precision."""
     stages: list[StageUse]

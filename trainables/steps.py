@@ -18,6 +18,7 @@ from trainables.conditioning.stage import Conditioned, class_vectors
 from trainables.datasets.backgrounds import backgrounds as find_backgrounds
 from trainables.generators.bases.subject import TrainingData
 from trainables.generators.training.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
+from trainables.grouping import group_scores, split_groups
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, inspect
 from trainables.inspectors.training import read_config
@@ -225,6 +226,8 @@ def score_splits(bench: Bench, said: Mapping[str, Mapping[str, torch.Tensor]], r
         said = {name: bench.of_pictures(own, name) for name, own in said.items()}
     for name, own in said.items():
         scored = bench.pictures.task.score(own, validated=said["val"], config=config, split=name)
-        result.values |= scored.values
+        groups, facts = split_groups(bench, name)
+        result.values |= scored.values | group_scores(bench.pictures.task, groups, own, validated=said["val"], config=config, split=name)
+        result.conditions |= facts
         if scored.confusion is not None:
             result.confusion[name] = scored.confusion

@@ -117,6 +117,7 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         values=values,
         units=[result.values for result in results],
         confusion=confusion,
+        curves={name: [result.curves[name] for result in results] for name in results[0].curves},
         classes=bench.task.kinds,
         conditions=conditions,
         stages=[use for result in results for use in result.uses],
@@ -129,7 +130,7 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
 def _agreed(units: list[dict[str, Any]]) -> dict[str, str | int | float]:
     """Gives the conditions of all units as those of the trial: what they have in common, and the mean of counts that differ."""
     found: dict[str, str | int | float] = {}
-    for name in units[0]:
+    for name in (name for name in units[0] if all(name in unit for unit in units)):
         values = [unit[name] for unit in units]
         if all(value == values[0] for value in values):
             found[name] = ", ".join(values[0]) if isinstance(values[0], list) else values[0]

@@ -5,6 +5,8 @@ Families that make features have a unit of their own, `feature_unit`, made of th
 
 from collections.abc import Generator
 
+import torch
+
 from trainables.bench import Bench, UnitResult
 from trainables.datasets.splits import Indices
 from trainables.diagnostics import diagnose
@@ -15,9 +17,12 @@ from trainables.particulars import particulars
 from trainables.pools import asks, draw_pool, is_marked
 from trainables.progress import Progress
 from trainables.recipe import Unit
+from trainables.robustness import Subject, disturbed_split, measure_robustness, whole_inspector
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
+from trainables.scores.image_sets import COMPARED, TEXTURED, evenly, inception_scores, memorisation_scores, texture_scores
 from trainables.scores.samples import ClassImages, stored_sheet
+from trainables.scores.textures import stored_textures
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
 from trainables.synthesis import Chosen, Source
@@ -54,7 +59,7 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
         yield from diagnose(bench, position, taught, validation, chosen, seed, result)
     trained = yield from train_inspector(bench, position, recipe.inspector, shown, synthetic, validation, inputs, seed, result)
     result.values |= trained.costs | picture_costs(bench, trained)
-    _score_predictions(bench, trained, result)
+    yield from _score_predictions(bench, position, trained, result)
     result.sum_costs()
     return result
 
@@ -86,6 +91,7 @@ def _score_images(bench: Bench, chosen: dict[str, Chosen], extractor: Extractor,
         by_class, _ = _real_features(bench, extractor, name, rows)
         synthetic = {cls: features.values for cls, features in drawn.items()}
         result.values |= image_distances({cls: part.features for cls, part in by_class.items()}, synthetic, extractor=extractor.name, split=name)
+        _score_sets(bench, name, by_class, chosen, synthetic, extractor, result)
     result.scored_counts = {cls: len(features.values) for cls, features in drawn.items()}
     if drawn:
         train, features = _real_features(bench, extractor, "train", bench.parts.train)
@@ -94,6 +100,38 @@ def _score_images(bench: Bench, chosen: dict[str, Chosen], extractor: Extractor,
         }
         keys = [features.key, *(found.key for found in drawn.values())]
         _, result.samples = stored_sheet(train, shown, inputs=keys, store=store)
+
+
+def _score_sets(
+    bench: Bench,
+    split: str,
+    real: dict[str, ClassImages],
+    chosen: dict[str, Chosen],
+    synthetic: dict[str, torch.Tensor],
+    extractor: Extractor,
+    result: UnitResult,
+) -> None:
+    """Measures synthetic images as sets: textures against each split, and, once, what was learnt by heart and how surely they are named."""
+    store = bench.store
+    described = {
+        cls: stored_textures(evenly(images.scored, TEXTURED), name="synthetic", inputs=[images.scored_key], store=store)
+        for cls, images in chosen.items()
+        if len(images.scored)
+    }
+    known = {
+        cls: stored_textures(evenly(part.images, TEXTURED), name=f"{split}.{cls}", inputs=[bench.parts.key], store=store)
+        for cls, part in real.items()
+        if len(part.images)
+    }
+    result.values |= texture_scores(known, described, split=split)
+    if split == "val":
+        training = _real_features(bench, extractor, "train", bench.parts.train)[0]
+        features = {name: {cls: part.features for cls, part in by_class.items()} for name, by_class in (("train", training), ("val", real))}
+        result.values |= memorisation_scores(features["train"], synthetic, features["val"], extractor=extractor.name)
+        if (probabilities := extractor.probabilities) is not None:
+            named = [{cls: probabilities(own) for cls, own in by_class.items() if len(own)} for by_class in (synthetic, features["val"])]
+            result.values |= inception_scores(*named, extractor=extractor.name)
+    result.conditions |= {"textures_of_a_class_at_most": TEXTURED, "memorisation_of_a_class_at_most": COMPARED}
 
 
 def _note_particulars(bench: Bench, sources: dict[str, Source], real: LabelledImages, extractor: Extractor, result: UnitResult) -> None:
@@ -122,10 +160,16 @@ def _real_features(bench: Bench, extractor: Extractor, name: str, rows: Indices)
     return {cls: ClassImages(images=images.images[mask], features=features.values[mask]) for cls, mask in of.items()}, features
 
 
-def _score_predictions(bench: Bench, trained: Inspected, result: UnitResult) -> None:
-    """Scores what the inspector said to every split that may be read."""
+def _score_predictions(bench: Bench, position: int, trained: Inspected, result: UnitResult) -> Generator[Progress, None, None]:
+    """Scores what the inspector said to every split that may be read, and to disturbed images where the recipe asks for that."""
     said = {"val": read_predictions(trained.entry)}
     if bench.recipe.judge:
         test = bench.task.known(bench.images(bench.parts.test), bench.parts.test)
         said["test"] = read_predictions(judge(trained.entry, test=test, inputs=[bench.parts.key], device=bench.device, store=bench.store).entry)
     score_splits(bench, said, result)
+    if bench.recipe.scores.robustness:
+
+        def load(known: LabelledImages) -> Subject:
+            return whole_inspector(trained.entry, known, device=bench.device)
+
+        yield from measure_robustness(bench, position, load, trained.key, said[disturbed_split(bench)], result)

@@ -99,6 +99,7 @@ STAGES = {
     ),
     "zero_shot.answers:VERSION": (1, ["zero_shot/answers.py", "zero_shot/router.py", "conditioning/unseen.py"], "a391ca85f5e4"),
     "datasets.copies.group_columns:VERSION": (1, ["datasets/copies/group_columns.py"], "cb785d832974"),
+    "robustness:VERSION": (1, ["robustness.py", "scores/robustness.py", "scores/corruptions.py"], "436659fef624"),
     "scores.textures:VERSION": (1, ["scores/textures.py"], "f7fed674c90f"),
     "scores.samples:VERSION": (1, ["scores/samples.py"], "5b6b34ed6f6a"),
 }
