@@ -47,6 +47,8 @@ def standing(trials: Iterable[Trial], score: str, direction: str) -> Standing:
 def describe(asked: Asked) -> str:
     """Says in a few words what a trial tries: its baseline, or generator, amount and inspector."""
     inspector = asked.recipe["inspector"]["kind"]
+    if (preprocess := asked.recipe.get("preprocess") or {}).get("kind") == "patches":
+        inspector = f"{inspector}, patches {preprocess['grid']}"
     if (generator := asked.recipe.get("generator")) is None:
         return f"real only ({asked.params.get('baseline', 'plain')}) + {inspector}"
     amount = asked.recipe["synthesis"]["amount"]
