@@ -215,6 +215,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
         physical=study.data.dataset in PHYSICAL,
         counts=counts,
     )
+    outputs = outputs_of(study, split_counts)
     said: set[tuple[str, str]] = set()
     for place, params in _points(study):
         part = replace(generator_part(params), kimg=max(study.search.marks))
@@ -224,21 +225,31 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
             if name == "generator.kimg" and (name, part.family) in said:
                 found.pop()
             said.add((name, part.family))
-        found += [(place, text) for text in inspector_problems(inspector_part(params), study)]
+        found += [(place, text) for text in inspector_problems(inspector_part(params), study, outputs)]
         if (unseen := zero_shot_part(study, params)) is not None:
             told = [text.partition(": ") for text in unseen_problems(unseen, part, synthesis_part(params))]
             found += [(f"space.{name}", text) for name, _, text in told]
     return list(dict.fromkeys([*found, *task_problems(study), *replacement_problems(study, split_counts)]))
 
 
-def inspector_problems(part: InspectorPart, study: Study) -> list[str]:
-    """Says why an inspector cannot be built with its settings for a study's images."""
+def outputs_of(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None) -> int | None:
+    """Counts what a study's inspectors tell apart; None before the images are split, and where some classes are held out."""
+    from trainables.datasets.listing import DEFECT_FREE
+
+    if split_counts is None or study.task == "zero_shot":
+        return None
+    return {"classify": len(split_counts), "segment": sum(cls != DEFECT_FREE for cls in split_counts), "detect": 1}[study.task]
+
+
+def inspector_problems(part: InspectorPart, study: Study, num_classes: int | None = None) -> list[str]:
+    """Says why an inspector cannot be built or started with its settings for a study's images; the classes count once they are known."""
     try:
         kind = pick(INSPECTORS, part.kind, "inspector")
         config = from_plain(kind.Config, part.settings)
     except SettingsError as error:
         return [f"inspector.{part.kind}: {error}"]
-    return [f"inspector.{part.kind}: {text}" for text in kind.problems(config, size_px=study.data.size_px, channels=study.data.channels)]
+    shape = {"size_px": study.data.size_px, "channels": study.data.channels, "num_classes": num_classes}
+    return [f"inspector.{part.kind}: {text}" for text in kind.problems(config, **shape)]
 
 
 def task_problems(study: Study) -> list[tuple[str, str]]:

@@ -102,6 +102,8 @@ _SEGMENTER: dict[str, Domain] = {
     "focal_gamma": Fixed(default=2.0, source="Lin et al. 2017", within=Float(low=0.0, high=5.0, default=2.0)),
     "focal_alpha": Fixed(default=0.25, source="Lin et al. 2017", within=Float(low=0.05, high=0.95, default=0.25)),
     "threshold": Fixed(default=0.5, source="Saiz et al. state none", within=Float(low=0.05, high=0.95, default=0.5)),
+    "select": Fixed(default="best", source="systems.md 2.3: stop on validation IoU", within=Categorical(choices=("best", "last"), default="best")),
+    "patience": Fixed(default=0, source="ours: the learning rate falls to the end", within=Int(low=0, high=100, default=0)),
 }
 """Settings of networks that name pixels; Saiz et al. 2021 and systems.md 2.3."""
 

@@ -61,7 +61,8 @@ def test_every_point_of_the_space_is_a_valid_recipe(seed: int) -> None:
         assert getattr(recipe.generator.conditioning, field) == params[name]
         used.add(name)
     kind = recipe.synthesis.amount.kind
-    used |= {"generator.family", "generator.kimg", "synthesis.amount", "synthesis.replaces", "synthesis.truncation", "synthesis.filter", "inspector.kind"}
+    used |= {"generator.family", "generator.kimg", "inspector.kind"}
+    used |= {f"synthesis.{name}" for name in ("amount", "replaces", "truncation", "filter")}
     used |= {f"synthesis.{name}" for name in (kind, "min_confidence") if f"synthesis.{name}" in params}
     assert used == set(params)
     assert recipe.synthesis.amount.value == params.get(f"synthesis.{kind}", 0.0)
@@ -140,3 +141,22 @@ def test_diagnostics_are_taken_of_the_confirmed_or_where_they_are_an_objective(s
     assert build_recipe(own, params).scores.diagnostics is searched
     assert build_recipe(own, params, judge=True).scores.diagnostics is confirmed
     assert not build_recipe(own, baseline_params(own.space, ("plain",))[0], judge=True).scores.diagnostics
+
+
+@pytest.mark.parametrize(("task", "kind", "outputs"), [("classify", "fcn", 3), ("segment", "smp:unet", 2), ("detect", "segdecnet", 1)])
+def test_inspectors_are_checked_for_the_classes_there_are(task: str, kind: str, outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from search import recipes
+
+    told: list[int | None] = []
+
+    def asked(config: object, *, size_px: int, channels: int, num_classes: int | None) -> list[str]:
+        told.append(num_classes)
+        return []
+
+    monkeypatch.setattr(recipes.pick(recipes.INSPECTORS, kind, "inspector"), "problems", asked)
+    lines = [f"  inspector: {{kind: ['{kind}']}}" if line.startswith("  inspector:") else line for line in TEXT.splitlines()]
+    own = parse_study("\n".join([f"task: {task}", *lines]), "s.yaml", ["space.generator.family=[dcgan]"])
+    counts = {cls: {"train": 200, "val": 5, "test": 5} for cls in ("a", "b", "defect_free")}
+    problems(own)
+    problems(own, counts)
+    assert set(told) == {None, outputs}

@@ -5,6 +5,7 @@ A task has its own kind of inspector (`classifiers`, `segmenters`, `segdecnet`);
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from trainables.datasets.augmentation import Policy
 from trainables.errors import SettingsError
+from trainables.inspectors.local_weights import start_problem
 from trainables.tasks import TaskName
 
 TARGETS = ("target_sensitivity", "target_specificity")
@@ -138,6 +140,8 @@ class InspectorNetwork(nn.Module, ABC):
     """Part of the stage key: changes when the same settings give other numbers."""
     Config: ClassVar[type[Any]] = Config
     task: ClassVar[TaskName]
+    last_layers: ClassVar[tuple[str, ...]] = ("head.",)
+    """What the names of the tensors start with whose shapes depend on the classes."""
     bf16_on_cpu: ClassVar[bool] = True
     """False where bfloat16 is slower than float32 on a CPU, and is therefore not used there."""
 
@@ -172,7 +176,28 @@ class InspectorNetwork(nn.Module, ABC):
             channels: 1 or 3.
             num_classes: how many classes it is to tell apart, once that is known.
         """
-        return []
+        if config.start_from is None:
+            return []
+        text = start_problem(
+            config.start_from,
+            lambda: cls(config, size_px=size_px, channels=channels, num_classes=num_classes or 2),
+            ends=() if num_classes is not None else cls.last_layers,
+        )
+        return [] if text is None else [f"start_from: {text}"]
+
+    @property
+    def patience(self) -> int | None:
+        """Epochs without a better one on validation after which to stop, 0 for never; None where the last epoch is kept, whatever it is worth."""
+        return None
+
+    def merit(self, said: Mapping[str, Tensor], known: LabelledImages) -> float:
+        """Says how good what it said of the validation split is, the more the better, where it has a `patience`.
+
+        Args:
+            said: `predictions` of all of its images.
+            known: these, with what is known of them.
+        """
+        raise NotImplementedError
 
     def check(self, labels: Tensor, num_classes: int) -> None:
         """Refuses training labels (N,) that this inspector has no output for.

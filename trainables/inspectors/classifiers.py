@@ -4,14 +4,11 @@ The networks are in `torchvision_networks`, `timm_networks`, `sdg_cnns`, `cnn_sc
 inspector contract tests and the cost scores.
 """
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.errors import DatasetError
 from trainables.inspectors.base import InspectorNetwork, Shown
-from trainables.inspectors.local_weights import start_problem
 
 
 class Classifier(InspectorNetwork):
@@ -54,11 +51,3 @@ class Classifier(InspectorNetwork):
     def predictions(self, said: Tensor) -> dict[str, Tensor]:
         """Keeps the logits, (B, num_classes) float32."""
         return {"logits": said.float()}
-
-    @classmethod
-    def problems(cls, config: Any, *, size_px: int, channels: int, num_classes: int | None = None) -> list[str]:
-        """Says whether the weights of an earlier run do not fit; of these it reads no more than the shapes."""
-        if config.start_from is None:
-            return []
-        text = start_problem(config.start_from, lambda: cls(config, size_px=size_px, channels=channels, num_classes=num_classes or 2), num_classes)
-        return [] if text is None else [f"start_from: {text}"]

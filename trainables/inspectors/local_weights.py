@@ -1,7 +1,7 @@
 """Weights from files that a study names: what they hold, whether it fits a network, and into the network with it.
 
-Nothing is downloaded. Files are safetensors, or state dicts as torch saves them, of which only tensors are let out. Called by `classifiers.py` and
-`stock.py`.
+Nothing is downloaded. Files are safetensors, or state dicts as torch saves them, of which only tensors are let out. Called by `base.py`,
+`stock.py`, `segmenters.py` and `stage.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -73,13 +73,13 @@ def misfit(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> str | N
     return f"{len(wrong)} of {len(expected)} tensors do not fit: {'; '.join(wrong[:SHOWN])}{more}"
 
 
-def start_problem(path: str, build: Callable[[], nn.Module], num_classes: int | None) -> str | None:
+def start_problem(path: str, build: Callable[[], nn.Module], *, ends: tuple[str, ...] = ()) -> str | None:
     """Says why an inspector cannot begin with the weights of an earlier run; None where it can.
 
     Args:
         path: the safetensors of that run.
         build: makes the inspector; called where nothing is allocated.
-        num_classes: as far as they are known; else the last layer, `head`, is not looked at.
+        ends: what the names of tensors start with that are not looked at: the last layer, where the classes are not known yet.
     """
     with torch.device("meta"):
         expected = shapes_of(build())
@@ -87,9 +87,7 @@ def start_problem(path: str, build: Callable[[], nn.Module], num_classes: int | 
         found = read_shapes(path)
     except SettingsError as error:
         return str(error)
-    if num_classes is None:
-        expected, found = without(expected, ("head.",)), without(found, ("head.",))
-    text = misfit(expected, found)
+    text = misfit(without(expected, ends), without(found, ends))
     return None if text is None else f"{path}: {text}"
 
 

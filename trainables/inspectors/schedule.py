@@ -30,10 +30,12 @@ class Schedule:
         passes = config.epochs * EPOCH_FOLD.get(config.augment, 1)
         self._steps_first = max(config.min_steps, math.ceil(passes * everything.size / everything.batch_size), 1)
         self._phases = [(self._steps_first, everything)]
-        if config.finetune_epochs:
+        if config.finetune_epochs and real:
             again = _Epochs(labels[:real], config, child_seed(seed, "finetune"))
             self._phases.append((math.ceil(config.finetune_epochs * again.size / again.batch_size), again))
         self.steps = sum(steps for steps, _ in self._phases)
+        self.ends = _ends(0, self._steps_first, config.epochs) | _ends(self._steps_first, self.steps, config.finetune_epochs)
+        """Steps after which an epoch has ended, where each phase has as many as the settings say, however few images there are."""
 
     def share(self, step: int) -> float:
         """Says how far the first phase is, 0 to 1; 1 all through the second."""
@@ -52,6 +54,10 @@ class Schedule:
         return self._phases[1][1].batch(step - self._steps_first)
 
 
+def _ends(start: int, stop: int, epochs: int) -> frozenset[int]:
+    return frozenset(start + math.ceil((stop - start) * (number + 1) / epochs) for number in range(epochs)) if stop > start else frozenset()
+
+
 class _Epochs:
     """Endless epochs over some images, cut into batches."""
 
@@ -62,7 +68,8 @@ class _Epochs:
         self.balance = config.balance
         self.each = {"none": None, "oversample": max(sizes), "undersample": min(sizes), "rotate": min(sizes)}[config.balance]
         self.size = len(labels) if self.each is None else self.each * len(sizes)
-        self.batch_size = min(config.batch, self.size)
+        # Batch norm cannot learn from a single image: the last phase then shows it twice.
+        self.batch_size = max(min(config.batch, self.size), config.LEAST_BATCH)
         self._known: dict[int, Tensor] = {}
 
     def batch(self, step: int) -> Tensor:

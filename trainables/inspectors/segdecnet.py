@@ -246,10 +246,12 @@ class SegDecNet(InspectorNetwork):
         if not 0 <= int(labels.min()) <= int(labels.max()) <= 1:
             raise DatasetError(f"inspector: labels from {int(labels.min())} to {int(labels.max())}; a detector knows 0, good, and 1, defective")
 
+    last_layers = ()
+
     @classmethod
     def problems(cls, config: Any, *, size_px: int, channels: int, num_classes: int | None = None) -> list[str]:
-        """Refuses sides that the map does not divide evenly."""
+        """Refuses sides that the map does not divide evenly, and weights of an earlier run that do not fit."""
         if size_px >= SMALLEST_PX and size_px % STRIDE == 0:
-            return []
+            return super().problems(config, size_px=size_px, channels=channels, num_classes=num_classes)
         nearest = max(SMALLEST_PX, STRIDE * round(size_px / STRIDE))
         return [f"does not take images of {size_px} px; the nearest size that works is {nearest} (data.size_px), a multiple of its map's {STRIDE} px"]

@@ -7,6 +7,7 @@ asked for, and nothing is downloaded: weights come from a file, or are new.
 import difflib
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal
@@ -20,11 +21,12 @@ from torch import Tensor, nn
 from trainables.datasets.augmentation import Policy
 from trainables.datasets.settings import SIZES_PX
 from trainables.errors import DatasetError, SettingsError
-from trainables.inspectors.base import Config, InspectorNetwork, Shown
+from trainables.inspectors.base import Config, InspectorNetwork, LabelledImages, Shown
 from trainables.inspectors.local_weights import Shape, misfit, put, read_shapes, read_weights, shapes_of, without
 from trainables.inspectors.pixel_losses import UNKNOWN, PixelLoss, bce, dice, focal, tversky, wanted
 from trainables.inspectors.seeded import SeededNetwork
 from trainables.inspectors.stock import Normalised
+from trainables.scores.segmentation import iou, pixel_confusions
 
 LEAST_PX = 32
 """Smallest side: a defect must leave something of itself in maps of a sixteenth of it."""
@@ -78,6 +80,10 @@ class SegmenterConfig(Config):
     """Weight of a defect's pixels in `focal` (Lin et al. 2017)."""
     threshold: float = 0.5
     """Least probability of a defect's pixel."""
+    select: Literal["best", "last"] = "best"
+    """Which weights are kept: those of the epoch with the best validation IoU (systems.md 2.3; Saiz et al. state none), or the last."""
+    patience: int = 0
+    """Epochs without a better validation IoU after which the training stops, with `best`; 0 goes through all: the learning rate falls to the end."""
 
     def __post_init__(self) -> None:
         # A dataclass with slots is made anew by the decorator, so that super() without arguments would look for the wrong class.
@@ -88,6 +94,8 @@ class SegmenterConfig(Config):
             wrong.append(str(error))
         highest = {"dice_weight": 1, "tversky_missed": 1, "focal_gamma": 10, "focal_alpha": 1, "threshold": 1}
         wrong += [f"{name}: {getattr(self, name)} is not between 0 and {end}" for name, end in highest.items() if not 0 <= getattr(self, name) <= end]
+        if not 0 <= self.patience <= 10_000:
+            wrong.append(f"patience: {self.patience} is not between 0 and 10000")
         if text := _unknown_encoder(self.encoder):
             wrong.append(text)
         if wrong:
@@ -120,8 +128,9 @@ class Segmenter(InspectorNetwork):
         num_classes: K, of defects.
     """
 
-    VERSION = 1
+    VERSION = 2
     task = "segment"
+    last_layers = ("network.network.segmentation_head.",)
     Config = SegmenterConfig
     architecture: ClassVar[str]
     """In the library, in small letters."""
@@ -204,6 +213,22 @@ class Segmenter(InspectorNetwork):
             "sureness": (chance * called).sum((1, 2)) / called.sum((1, 2)).clamp_min(1),
         }
 
+    @property
+    def patience(self) -> int | None:
+        """As the settings say, where the best epoch is kept."""
+        return self.config.patience if self.config.select == "best" else None
+
+    def merit(self, said: Mapping[str, Tensor], known: LabelledImages) -> float:
+        """Gives the mean IoU of the validation images whose pixels are known: the score that a study knows as `val_iou`; 0 where none are.
+
+        Raises:
+            DatasetError: a mask holds a number that no class has.
+        """
+        if known.masks is None or known.marked is None or not bool(known.marked.any()):
+            return 0.0
+        marked = known.marked.cpu()
+        return iou(pixel_confusions(said["maps"][marked], known.masks.cpu()[marked], self.num_classes))
+
     def begin(self) -> None:
         """Begins with the weights of the file that the settings name.
 
@@ -225,11 +250,12 @@ class Segmenter(InspectorNetwork):
     @classmethod
     def problems(cls, config: SegmenterConfig, *, size_px: int, channels: int, num_classes: int | None = None) -> list[str]:
         """Says whether encoder, architecture and size do not go together, or the weights do not fit; reads of these no more than their shapes."""
-        found = super().problems(config, size_px=size_px, channels=channels, num_classes=num_classes)
+        found = []
         if num_classes is not None and num_classes > MOST_CLASSES:
             found.append(f"{num_classes} defect classes; a mask of bytes tells at most {MOST_CLASSES} apart")
         if text := cls._misplaced(config, size_px):
             return [*found, text]
+        found += super().problems(config, size_px=size_px, channels=channels, num_classes=num_classes)
         if config.weights is None:
             return found
         try:

@@ -148,6 +148,7 @@ def inspect(
         inspector,
         real=real,
         synthetic=synthetic,
+        validation=validation,
         seed=child_seed(seed, "order"),
         precision=precision,
         resume=resume,

@@ -18,6 +18,7 @@ from trainables.errors import DatasetError, TrialFailure
 from trainables.inspectors import INSPECTORS
 from trainables.inspectors.base import Config, InspectorNetwork, LabelledImages, SeededDropout, Shown
 from trainables.inspectors.schedule import Schedule
+from trainables.inspectors.selection import Selection
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart
 from trainables.registry import pick
@@ -26,6 +27,9 @@ from trainables.settings import from_plain
 
 REPORT_EVERY_S = 2.0
 EVALUATION_BATCH = 256
+"""Most images that a trained inspector is shown at a time."""
+EVALUATION_PIXELS = 2**20
+"""Most pixels of these: 256 images at 64 px, 16 at 256 px, where 256 would take gigabytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +84,7 @@ def train(
     *,
     real: LabelledImages,
     synthetic: LabelledImages | None = None,
+    validation: LabelledImages | None = None,
     seed: int,
     precision: str = "fp32",
     resume: Checkpoint | None = None,
@@ -92,6 +97,7 @@ def train(
         inspector: untrained, from `build`.
         real: the real training split.
         synthetic: images of a generator that stand beside it.
+        validation: the real validation split, for inspectors that keep their best epoch.
         seed: decides order, augmentation and dropout.
         precision: `bf16` runs convolutions in bfloat16; weights, loss and optimizer stay in float32.
         resume: a checkpoint that `save` was given earlier.
@@ -108,12 +114,16 @@ def train(
     shown = _joined(real, synthetic, inspector)
     network = inspector.network
     schedule = Schedule(shown.labels.cpu().numpy(), inspector.config, seed, real=len(real.labels))
+    patience = network.patience if validation is not None and len(validation.labels) else None
+    selection = None if patience is None else Selection(patience)
     optimizer = network.optimizer()
     step, seconds = 0, 0.0
     if resume is not None:
         network.load_state_dict(resume.state["network"])
         optimizer.load_state_dict(resume.state["optimizer"])
         _match_layout(optimizer)
+        if selection is not None:
+            selection.resume(resume.state["selection"])
         step, seconds = resume.step, resume.seconds
     generator = torch.Generator(device=inspector.device)
     dropouts = [module for module in network.modules() if isinstance(module, SeededDropout)]
@@ -134,11 +144,20 @@ def train(
             losses.clear()
             yield Progress(stage="inspector", metrics={"loss": loss, "step": float(step), "share": step / schedule.steps})
             reported = time.monotonic()
+        if selection is not None and validation is not None and step in schedule.ends:
+            merit = _merit(inspector, validation)
+            yield Progress(stage="inspector", metrics={"val_merit": merit, "step": float(step), "share": step / schedule.steps})
+            if selection.offer(merit, step, network):
+                break
         if save is not None and step < schedule.steps and now - saved >= save_every_s:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            if selection is not None:
+                state["selection"] = selection.state()
             save(Checkpoint(step=step, seconds=seconds + time.monotonic() - clock, state=state))
             saved = time.monotonic()
     network.eval()
+    if selection is not None:
+        selection.settle(network)
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
         raise TrialFailure("diverged", f"inspector {inspector.kind}: a weight is not finite after {step} steps")
 
@@ -161,7 +180,16 @@ def features(inspector: Inspector, images: Tensor) -> Tensor:
 @torch.no_grad()
 def _evaluate(inspector: Inspector, images: Tensor, run: Callable[[Tensor], Any]) -> list[Any]:
     assert not inspector.network.training
-    return [run(to_input(chunk, inspector.device)) for chunk in images.split(EVALUATION_BATCH)]
+    some = max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (images.shape[-2] * images.shape[-1])))
+    return [run(to_input(chunk, inspector.device)) for chunk in images.split(some)]
+
+
+def _merit(inspector: Inspector, validation: LabelledImages) -> float:
+    """Asks an inspector in training how good it is, and leaves it in training."""
+    inspector.network.eval()
+    merit = inspector.network.merit(predict(inspector, validation.images), validation)
+    inspector.network.train()
+    return merit
 
 
 def _joined(real: LabelledImages, synthetic: LabelledImages | None, inspector: Inspector) -> Shown:

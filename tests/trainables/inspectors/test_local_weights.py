@@ -137,3 +137,35 @@ def test_weights_of_an_earlier_run_are_checked_before_anything_trains(tmp_path: 
     assert said(wide, 3) == said(wide, None) == []
     assert said(wide, 4) == [f"start_from: {path}: 2 of 20 tensors do not fit: head.weight: expected 4x8, found 3x8; head.bias: expected 4, found 3"]
     assert "trunk.0.weight: expected 4x1x7x7, found 8x1x7x7" in said(narrow, None)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "wrong", "said"),
+    [
+        ("segdecnet", {"width": 0.05}, {"width": 0.1}, "tensors do not fit"),
+        ("smp:unet", {"encoder": "tu-test_resnet"}, {"encoder": "tu-test_efficientnet"}, "tensors do not fit"),
+    ],
+)
+def test_detectors_and_segmenters_too(kind: str, settings: dict[str, Any], wrong: dict[str, Any], said: str, tmp_path: Path) -> None:
+    chosen = pick(INSPECTORS, kind, "inspector")
+    path = saved(chosen(chosen.Config(**settings), size_px=32, channels=1, num_classes=1).state_dict(), tmp_path / "run.safetensors")
+
+    def told(own: dict[str, Any], num_classes: int | None) -> list[str]:
+        found: list[str] = chosen.problems(chosen.Config(**own, start_from=path), size_px=32, channels=1, num_classes=num_classes)
+        return found
+
+    assert told(settings, None) == told(settings, 1) == []
+    (text,) = told(wrong, None)
+    assert text.startswith(f"start_from: {path}: ") and said in text
+    missing = chosen.problems(chosen.Config(**settings, start_from=str(tmp_path / "none.pth")), size_px=32, channels=1)
+    assert len(missing) == 1 and "no such file" in missing[0]
+
+
+def test_the_classes_of_a_segmenter_s_weights_count_once_they_are_known(tmp_path: Path) -> None:
+    chosen = pick(INSPECTORS, "smp:unet", "inspector")
+    config = chosen.Config(encoder="tu-test_resnet")
+    path = saved(chosen(config, size_px=32, channels=1, num_classes=3).state_dict(), tmp_path / "run.safetensors")
+    own = chosen.Config(encoder="tu-test_resnet", start_from=path)
+    assert chosen.problems(own, size_px=32, channels=1) == chosen.problems(own, size_px=32, channels=1, num_classes=3) == []
+    (text,) = chosen.problems(own, size_px=32, channels=1, num_classes=2)
+    assert "2 of " in text and "segmentation_head.0.weight: expected 2x" in text

@@ -70,3 +70,18 @@ def test_the_last_phase_shows_real_images_alone_at_a_tenth_of_the_learning_rate(
     assert all(sorted(batch.tolist()) == list(range(10)) for batch in last)
     assert schedule.lr(8) == pytest.approx(0.5 * FINETUNE_LR) and schedule.lr(10) < schedule.lr(9) < schedule.lr(8)
     assert [schedule.share(step) for step in (0, 4, 8, 10)] == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_a_last_phase_on_a_single_real_image_shows_it_twice() -> None:
+    own = made(np.array([0, 1, 0, 1]), Config(epochs=1, batch=4, min_steps=0, finetune_epochs=3), seed=0, real=1)
+    assert [own.batch(step).tolist() for step in range(own.steps - 2, own.steps)] == [[0, 0], [0, 0]]
+
+
+def test_without_a_real_image_there_is_no_last_phase() -> None:
+    own = made(np.array([0, 1, 0, 1]), Config(epochs=2, batch=4, min_steps=0, finetune_epochs=3), seed=0, real=0)
+    assert own.steps == 2 and own.ends == {1, 2}
+
+
+def test_each_phase_ends_as_many_epochs_as_it_has() -> None:
+    own = made(np.array([0, 1] * 8), Config(epochs=4, batch=4, min_steps=40, finetune_epochs=2), seed=0, real=8)
+    assert sorted(own.ends) == [10, 20, 30, 40, 42, 44]
