@@ -23,6 +23,7 @@ from PIL import Image
 from reports.records import write_json, write_whole
 from search.lease import Lease
 from search.ledger import Ledger
+from search.measured import group_problems, read_groups
 from search.recipes import preprocess_part, preprocess_points, uses_attributes, validate
 from search.study import Resolved, Study, StudyError
 from search.study_file import continue_study, load_study
@@ -99,6 +100,12 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
                 f"{study.run_folder}: the attribute vectors are not those that this run began with ({where}).\n"
                 "  Put them back as they were, or start another run: --name NAME keeps both, --fresh begins this one anew."
             )
+        columns = read_groups(study, pack)
+        if columns is not None and columns.content_hash != before.columns:
+            raise StudyError(
+                f"{study.run_folder}: the columns {', '.join(study.scores.columns)} are not those that this run began with ({study.data.groups}).\n"
+                "  Put them back as they were, or start another run: --name NAME keeps both, --fresh begins this one anew."
+            )
         weights = study.scores.inception_weights or before.inception_weights
         found = resolve_extractor(before.extractor, weights, expected_hash=before.weights_hash)
         study = replace(study, resolved=replace(before, inception_weights=found.weights_path))
@@ -112,6 +119,8 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     if study.zero_shot is not None:
         found += zero_shot_problems(study.zero_shot, pack.classes)
     found += _preprocess_problems(study, pack, parts, store)
+    columns = read_groups(study, pack)
+    found += group_problems(study, pack, parts, columns)
     if found:
         raise StudyError("\n".join(found))
     extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)
@@ -124,12 +133,14 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
             inception_weights=extractor.weights_path,
             weights_hash=extractor.weights_hash,
             attributes=_attributes(study, counts),
+            columns=columns.content_hash if columns is not None else None,
             folds=_folds(study, pack.classes),
         )
     )
     # What an objective may be depends on the extractor, which `auto` has only now.
     validate(resolved, counts)
     environment = {**_facts(resolved, place, command), **_data_facts(resolved, pack, store, ledger)}
+    environment["notes"] += columns.notes if columns is not None else []
     ledger.keep(lambda: write_json(study.run_folder / "environment.json", environment))
     # Last, because it is what makes a run one that was begun.
     ledger.keep(lambda: _write(resolved))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from search.measured import corruptions, measured_problems
 from search.replacing import replacement_problems
 from search.study import Study, StudyError
 from spaces.conditioning import FROM_ATTRIBUTES, SETTINGS
@@ -19,7 +20,7 @@ from trainables.generators import GENERATORS
 from trainables.inspectors import INSPECTORS
 from trainables.recipe import Amount, ConditioningPart, GeneratorPart, InspectorPart, MaskPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.registry import pick
-from trainables.scores.names import MMD, diagnostic_names, full_name, image_score_names
+from trainables.scores.names import MMD, TEXTURES, diagnostic_names, full_name, image_score_names
 from trainables.settings import from_plain
 from trainables.zero_shot.settings import ZeroShotPart
 
@@ -58,6 +59,9 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
             weights_hash=settled.weights_hash,
             inspector=reference_inspector(study),
             diagnostics=not real_only and _is_diagnosed(study, confirmed=judge),
+            columns=study.scores.group_columns,
+            columns_hash=settled.columns,
+            robustness=corruptions(study, judge=judge),
         ),
         zero_shot=zero_shot_part(study, params),
         seed=study.seed,
@@ -203,7 +207,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
     from trainables.generators.training.check import problems as generator_problems
     from trainables.zero_shot.sources import generator_problems as unseen_problems
 
-    found = data_problems(study.data) + patch_problems(study) + objective_problems(study)
+    found = data_problems(study.data) + patch_problems(study) + objective_problems(study) + measured_problems(study)
     counts = {cls: count["train"] for cls, count in split_counts.items() if cls != DEFECT_FREE} if split_counts is not None else None
     found += attribute_problems(study, list(counts) if counts is not None else None)
     if split_counts is not None and "all" in study.space.names()["synthesis.replaces"].grid(0):
@@ -310,10 +314,18 @@ def objective_problems(study: Study) -> list[tuple[str, str]]:
         elif base in diagnostic_names(study.task) and of_features:
             text = f"{base}: {', '.join(of_features)} makes features of an inspector that learnt from real images, and none learns without"
             found.append(("objectives", f"{text}; leave it out of space.generator.family"))
-        elif extractor in ("inception", "random") and of_features and full_name(base, extractor).removeprefix("val_") in image_score_names(extractor):
+        elif of_features and base.removeprefix("val_").startswith((*TEXTURES, "inception_score")):
+            text = f"{base}: {', '.join(of_features)} makes features, and only images have such a score"
+            found.append(("objectives", f"{text}; leave it out of space.generator.family"))
+        elif extractor in ("inception", "random") and of_features and full_name(base, extractor).removeprefix("val_") in of_extractor(extractor):
             text = f"{base}: {', '.join(of_features)} makes features of the inspector, which {extractor} cannot look at"
             found.append(("objectives", f"{text}; set scores.extractor: inspector, or leave it out of space.generator.family"))
     return found
+
+
+def of_extractor(extractor: str) -> list[str]:
+    """Lists the bases of scores that an extractor's features give of images and features alike."""
+    return [*image_score_names(extractor), f"memorisation_{extractor}"]
 
 
 def validate(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None = None) -> None:

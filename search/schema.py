@@ -15,7 +15,7 @@ from search.study_file import SECTIONS, base_space
 from spaces.domains import Categorical, Choice, Domain, Fixed, Float, Int, Text
 from spaces.inspectors import INSPECTOR_SPACES, OPEN, OPEN_LETTERS
 from trainables.datasets import DATASETS
-from trainables.scores.names import EXTRACTORS, score_names
+from trainables.scores.names import EXTRACTORS, SIZE_GROUPS, score_names
 from trainables.tasks import TASKS
 
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
@@ -88,17 +88,18 @@ def _explanations(kind: type) -> dict[str, str]:
 
 
 def _objectives() -> dict[str, Any]:
-    scores = {name: way for extractor in EXTRACTORS for task in TASKS for name, way in score_names(extractor, task=task).items()} | {
-        "val_kid": "minimize",
-        "val_frechet": "minimize",
-    }
+    scores: dict[str, str] = {"val_kid": "minimize", "val_frechet": "minimize"}
+    for task in TASKS:
+        # The router of zero_shot is scored as a whole.
+        groups = SIZE_GROUPS if task != "zero_shot" else ()
+        scores |= {name: way for extractor in EXTRACTORS for name, way in score_names(extractor, task=task, groups=groups).items()}
     return {
         "description": "What the search improves: scores on validation, and costs.",
         "anyOf": [
             {
                 "type": "object",
                 "properties": {name: {"enum": [way]} for name, way in scores.items()},
-                "patternProperties": {r"^val_.+\..+$": {"enum": ["maximize", "minimize"]}},
+                "patternProperties": {r"^val_.+(\.|@.+=).+$": {"enum": ["maximize", "minimize"]}},
                 "additionalProperties": False,
                 "minProperties": 1,
             },

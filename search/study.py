@@ -16,15 +16,23 @@ from spaces.space import Space
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.scores.names import (
+    CORRUPTIONS,
     COSTS,
     EXTRACTORS,
     MMD,
+    ROBUSTNESS,
+    SIZE_GROUPS,
     TASK_SCORES,
     TASK_SCORES_PER_CLASS,
     Direction,
+    class_set_names,
     full_name,
+    group_label,
     image_score_names,
+    parse_name,
+    robustness_names,
     score_names,
+    set_score_names,
 )
 from trainables.settings import to_plain
 from trainables.tasks import TASKS, TaskName
@@ -58,6 +66,33 @@ class ScoreSettings:
     diagnostics: Literal["confirmed", "always", "never"] = "confirmed"
     """When to train on synthetic images and test on real ones (`val_tstr_accuracy`, ...), and the reverse (`val_trts_accuracy`, ...), which takes two
     more inspectors: of the trials that are confirmed, of every trial, or of none. Where one of them is an objective, of every trial."""
+    columns: tuple[str, ...] = ()
+    """Columns of the CSV of `data.groups`, by whose values every score of the task is given too: `val_accuracy@line=3`. By size of the defects
+    (`val_iou@small`) they are given wherever masks or boxes tell it."""
+    robustness: bool | Literal["all"] | tuple[str, ...] = ()
+    """What the images of the test split are disturbed by for the trials that are confirmed: true or all, or a list of blur, noise, salt_and_pepper,
+    brightness, scratches, gradient. Each costs five more passes over the split. Where `val_robustness.<corruption>` is an objective, validation
+    images are disturbed in every trial."""
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in self.corruptions if name not in CORRUPTIONS]
+        problems = [f"robustness: {name!r} is no corruption; {nearest(name, list(CORRUPTIONS))}" for name in wrong]
+        if len(set(self.group_columns)) != len(self.columns) or not all(self.group_columns):
+            problems.append("columns: expected names of different columns")
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """What the robustness of confirmed trials is measured against."""
+        if isinstance(self.robustness, tuple):
+            return self.robustness
+        return CORRUPTIONS if self.robustness else ()
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns as a table's header is read: in small letters."""
+        return tuple(column.strip().lower() for column in self.columns)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +186,8 @@ class Resolved:
     """SHA-256 of those weights."""
     attributes: str | None = None
     """Content hash of the classes' attribute vectors, where a generator may be told the class by them."""
+    columns: str | None = None
+    """Content hash of the columns by which scores are grouped."""
     folds: int = 1
     """How many folds each trial has: those of the data, or the sets of unseen classes of task zero_shot."""
 
@@ -200,10 +237,13 @@ class Study:
             StudyError: an objective is measured with another extractor than the resolved one.
         """
         objectives = tuple(replace(item, score=full_name(item.score, resolved.extractor)) for item in self.objectives)
-        problems = [text for item in objectives if (text := objective_problem(item.score, item.direction, (resolved.extractor,), self.task))]
+        problems = [text for item in objectives if (text := self._objective_problem(item, resolved.extractor))]
         if problems:
             raise StudyError("\n".join(f"objectives: {text}" for text in problems))
         return replace(self, objectives=objectives, resolved=resolved)
+
+    def _objective_problem(self, item: Objective, extractor: str) -> str | None:
+        return objective_problem(item.score, item.direction, (extractor,), self.task, columns=self.scores.group_columns)
 
     def to_plain(self) -> dict[str, Any]:
         """Writes the study as the plain data of a study file, complete."""
@@ -239,7 +279,7 @@ def possible_extractors(scores: ScoreSettings) -> tuple[str, ...]:
     return EXTRACTORS if scores.extractor == "auto" else (scores.extractor,)
 
 
-def objective_problem(score: str, direction: str | None, extractors: Sequence[str], task: TaskName) -> str | None:
+def objective_problem(score: str, direction: str | None, extractors: Sequence[str], task: TaskName, *, columns: Sequence[str] = ()) -> str | None:
     """Says what is wrong with an objective; None where nothing is.
 
     Args:
@@ -247,19 +287,26 @@ def objective_problem(score: str, direction: str | None, extractors: Sequence[st
         direction: the direction as given, or None to take the score's own.
         extractors: what the study may measure with.
         task: of the study.
+        columns: by whose values the study groups scores; the values are not known here.
     """
     base, dot, _ = score.partition(".")
+    if "@" in base:
+        return _group_problem(score, task, columns) or objective_problem(_ungrouped(score), direction, extractors, task)
     if base.startswith("test_"):
         return f"{score}: the test split is read once, at the study's end; the search may use {base.replace('test_', 'val_', 1)}{dot} only"
     known: dict[str, Direction] = {"val_kid": "minimize", "val_frechet": "minimize"}
     for extractor in extractors:
         known |= score_names(extractor, classes=("*",), task=task)
+    if base == f"val_{ROBUSTNESS}" and score not in known and task != "zero_shot":
+        return f"{score}: no such corruption; {nearest(score, list(robustness_names()))}"
+    known |= {score: known[score], base: known[score]} if score in known else {}
     known |= {name.removesuffix(".*"): way for name, way in known.items() if name.endswith(".*")} if dot else {}
-    of_images = [name for extractor in extractors for name in image_score_names(extractor)]
-    if dot and base not in {f"val_{name}" for name in (*TASK_SCORES_PER_CLASS[task], MMD, "kid", "frechet", *of_images)}:
+    of_images = [name for extractor in extractors for name in (*image_score_names(extractor), *class_set_names(extractor, task=task))]
+    if dot and score not in known and base not in {f"val_{name}" for name in (*TASK_SCORES_PER_CLASS[task], MMD, "kid", "frechet", *of_images)}:
         return f"{score}: {base} is not measured class by class"
     if base not in known:
-        measured = [f"val_{name}" for extractor in EXTRACTORS for name in image_score_names(extractor)]
+        others = [(*image_score_names(extractor), *set_score_names(extractor, task=task)) for extractor in EXTRACTORS if task != "zero_shot"]
+        measured = [f"val_{name}" for names in others for name in names]
         if base in measured:
             return f"{score}: measured only where scores.extractor is {base.rpartition('_')[2] if base != 'val_fid' else 'inception'}"
         for other in TASKS:
@@ -269,6 +316,26 @@ def objective_problem(score: str, direction: str | None, extractors: Sequence[st
     if direction is not None and direction != known[base]:
         return f"{score}: {direction!r} is not its direction; expected {known[base]}"
     return None
+
+
+def _ungrouped(score: str) -> str:
+    """Takes the group out of a score's name."""
+    name = parse_name(score)
+    return f"{name.split}_{name.base}.{name.cls}" if name.cls else f"{name.split}_{name.base}"
+
+
+def _group_problem(score: str, task: TaskName, columns: Sequence[str]) -> str | None:
+    """Says why a score is not measured for the group that its name has."""
+    name = parse_name(score)
+    bases = TASK_SCORES_PER_CLASS[task] if name.cls else TASK_SCORES[task]
+    if name.base not in bases or task == "zero_shot":
+        return f"{score}: {name.split}_{name.base}{'.<class>' if name.cls else ''} is not measured by group; {nearest(name.base, list(bases))}"
+    column, equals, value = group_label(name.group).partition("=")
+    if name.group in SIZE_GROUPS or (equals and value and column in columns):
+        return None
+    groups = [*SIZE_GROUPS, *(f"{known}=<value>" for known in columns)]
+    cure = "" if columns else "; scores.columns names columns of data.groups"
+    return f"{score}: no such group as {group_label(name.group)}; there are {', '.join(groups)}{cure}"
 
 
 def mixed_problem(score: str, task: TaskName) -> str | None:
@@ -287,7 +354,7 @@ def mixed_problem(score: str, task: TaskName) -> str | None:
 
 def direction_of(score: str) -> Direction:
     """Gives the direction that is better for a score that `objective_problem` found nothing against."""
-    base = score.partition(".")[0]
+    base = score.partition(".")[0].partition("@")[0]
     names: dict[str, Direction] = {"val_kid": "minimize", "val_frechet": "minimize"}
     names |= {name: way for extractor in EXTRACTORS for task in TASKS for name, way in score_names(extractor, task=task).items()}
     return "minimize" if names.get(base) == "minimize" else "maximize"

@@ -289,7 +289,9 @@ def _objectives(given: Any, scores: ScoreSettings, task: TaskName, problems: lis
         elif direction not in (None, "maximize", "minimize"):
             near = difflib.get_close_matches(str(direction), ["maximize", "minimize"], n=1)
             problems.append((f"objectives{place}", f"{direction!r} is not maximize or minimize" + (f"; did you mean {near[0]}?" if near else "")))
-        elif text := objective_problem(score, direction, extractors, task) or (mixed_problem(score, task) if mixed else None):
+        elif text := objective_problem(score, direction, extractors, task, columns=scores.group_columns) or (
+            mixed_problem(score, task) if mixed else None
+        ):
             problems.append((f"objectives{place}", text))
         else:
             full = full_name(score, extractors[0]) if len(extractors) == 1 else score
