@@ -288,7 +288,9 @@ def preprocessed_split(parts: Split, part: PreprocessPart, pack: Pack) -> Split:
     return replace(
         parts,
         key=stage_key("split", version=VERSION, settings=own, inputs=[pack.key, parts.key]),
-        **rows,
+        train=rows["train"],
+        val=rows["val"],
+        test=rows["test"],
         backgrounds=free,
         counts={name: {where: int((pack.labels[own] == label).sum()) for where, own in rows.items()} for label, name in enumerate(pack.classes)},
     )
