@@ -41,6 +41,12 @@ SCORE_WORDS = {
     "f": "F",
     "fp": "false positives",
     "fn": "false negatives",
+    "seen": "accuracy on seen classes",
+    "unseen": "accuracy on unseen classes",
+    "zsl_accuracy": "accuracy among unseen classes alone",
+    "unseen_found": "share of unseen classes' images found",
+    "auc_unseen": "AUROC of seen against unseen",
+    "alarm_harmonic_mean": "harmonic mean of seen and unseen found",
 }
 """Names of scores that people write otherwise than with their words."""
 EXTRACTOR_WORDS = {
@@ -72,8 +78,12 @@ class Trial(NamedTuple):
 
     @property
     def inspector(self) -> str | None:
-        part = self.asked.recipe.get("inspector")
-        return part["kind"] if part else None
+        """Name of the inspector, with what is done to pictures before it sees them where they are not taken as they are."""
+        part, preprocess = self.asked.recipe.get("inspector"), self.asked.recipe.get("preprocess") or {}
+        if not part:
+            return None
+        cut = f", patches {preprocess['grid']}" if preprocess.get("kind") == "patches" else ""
+        return f"{part['kind']}{cut}{', without borders' if not cut and preprocess.get('borders') == 'remove' else ''}"
 
     @property
     def searched(self) -> bool:

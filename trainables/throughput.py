@@ -1,8 +1,10 @@
 """How fast a trained inspector judges whole pictures, from decoded pixels to the verdict: borders, resizing, cutting, network, Algorithm 1.
 
-A stage of its own, so that an inspector of an older store is measured when it is first asked about. Called by the units.
+A stage of its own, so that an inspector of an older store is measured when it is first asked about. It is keyed by the network alone: how it was
+trained makes none faster, and inspectors of one network must not differ in speed by what else the machine had to do. Called by the units.
 """
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.packs import Pack
 from trainables.datasets.patches import cut_pixels
 from trainables.datasets.pictures import fit
+from trainables.inspectors.base import Config
 from trainables.inspectors.stage import Inspected, load_inspector
 from trainables.inspectors.training import predict
 from trainables.scores.costs import picture_times
@@ -33,7 +36,9 @@ def picture_costs(bench: Bench, trained: Inspected) -> dict[str, float]:
     The pictures have the data set's own sizes, enlarged from the pack: a worker need not hold the files, and what they show changes no time.
     """
     recipe, pictures = bench.recipe, bench.pictures
-    key = stage_key(STAGE, version=VERSION, settings=recipe.preprocess.deciding(), inputs=[trained.key, pictures.pack.key])
+    place = {"device": torch.device(bench.device).type, "threads": torch.get_num_threads()}
+    settings = {"network": _network(trained), "preprocess": recipe.preprocess.deciding(), **place}
+    key = stage_key(STAGE, version=VERSION, settings=settings, inputs=[pictures.pack.key])
     entry = bench.store.lookup(STAGE, key)
     if entry is None:
         inspector, part = load_inspector(trained.entry, bench.device), recipe.preprocess
@@ -46,9 +51,16 @@ def picture_costs(bench: Bench, trained: Inspected) -> dict[str, float]:
 
         times = picture_times(judge, [_decoded(pictures.pack, int(row)) for row in pictures.parts.val[:PICTURES]])
         costs = {f"inspector_{name}": value for name, value in times._asdict().items()}
-        info: dict[str, Any] = {"device": bench.device, "threads": torch.get_num_threads(), "costs": costs}
-        entry = bench.store.publish(STAGE, key, {}, info)
+        entry = bench.store.publish(STAGE, key, {}, {**place, "costs": costs})
     return dict(entry.info["costs"])
+
+
+def _network(trained: Inspected) -> dict[str, Any]:
+    """Gives what decides how fast an inspector is: its kind and shape, and its own settings but those of training that all inspectors have."""
+    info = trained.entry.info
+    training = {field.name for field in fields(Config)}
+    own = {name: value for name, value in info["config"].items() if name not in training}
+    return {"kind": info["kind"], "config": own} | {name: info[name] for name in ("size_px", "channels", "num_classes")}
 
 
 def _decoded(pack: Pack, row: int) -> npt.NDArray[np.uint8]:

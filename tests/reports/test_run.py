@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.records import RecordError
-from reports.run import is_distance, label, read_run, show
+from reports.records import Asked, RecordError
+from reports.run import Trial, is_distance, label, read_run, show
 
 
 def test_a_finished_run_is_read_whole(finished_run: Path) -> None:
@@ -104,3 +104,18 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(RecordError, match=name):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "name"),
+    [
+        (None, "fcn"),
+        ({"kind": "whole", "borders": "auto", "grid": "8x2"}, "fcn"),
+        ({"kind": "patches", "borders": "auto", "grid": "8x2"}, "fcn, patches 8x2"),
+        ({"kind": "whole", "borders": "remove", "grid": "8x2"}, "fcn, without borders"),
+    ],
+)
+def test_an_inspector_is_named_with_what_is_done_to_its_pictures(preprocess: dict[str, str] | None, name: str) -> None:
+    recipe = {"inspector": {"kind": "fcn"}} | ({"preprocess": preprocess} if preprocess else {})
+    asked = Asked(trial=3, move="baseline", reason="", parent=None, params={"baseline": "plain"}, recipe=recipe, epoch=1, time_s=0.0)
+    assert Trial(asked, None).inspector == name and Trial(asked, None).title() == f"#3 real only (plain) + {name}"

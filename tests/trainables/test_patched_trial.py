@@ -129,6 +129,16 @@ def test_an_inspector_is_timed_once_even_if_its_store_is_older_than_the_scores(t
     assert TIMES <= set(again.values) and all(use.reused for use in again.stages)
 
 
+def test_speed_is_that_of_the_network_however_it_was_trained(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    times = []
+    for changed in ({}, {"lr": 1e-3, "augment": "flips"}, {"width": 8}):
+        scores = run(run_trial(recipe(inspector=replace(FCN, settings={**FCN.settings, **changed})), store))
+        times.append({name: scores.values[name] for name in TIMES})
+    assert times[0] == times[1] != times[2]
+    assert len(list((tmp_path / "throughput").iterdir())) == 2
+
+
 def test_recipes_without_the_part_are_of_whole_pictures() -> None:
     plain = recipe(preprocess=PreprocessPart()).to_plain()
     del plain["preprocess"]

@@ -76,7 +76,7 @@ STAGES = {
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "selection", "base")), "datasets/augmentation.py"],
         "3bee5c53d9f2",
     ),
-    "throughput:VERSION": (1, ["throughput.py", "scores/costs.py"], "5f0e1d2ff903"),
+    "throughput:VERSION": (1, ["throughput.py", "scores/costs.py"], "67ecbdc2ab5d"),
     "pseudo_masks:VERSION": (1, ["pseudo_masks.py"], "9dbe41bd8595"),
     "inspectors.segmenters:Segmenter.VERSION": (2, ["inspectors/segmenters.py", "inspectors/pixel_losses.py"], "09f2a034d095"),
     "inspectors.head:VERSION": (1, ["inspectors/head.py"], "f3f1c9bb53c9"),

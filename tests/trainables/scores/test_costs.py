@@ -50,7 +50,7 @@ def test_peak_memory_sees_what_is_held_and_does_not_forget_it() -> None:
 class Clock:
     """Tells a time that moves only while somebody works."""
 
-    def __init__(self, single_s: list[float], batch_s: float) -> None:
+    def __init__(self, single_s: list[float], batch_s: list[float]) -> None:
         self.now_s, self.single_s, self.batch_s = 0.0, single_s, batch_s
         self.judged: list[list[str]] = []
 
@@ -58,14 +58,15 @@ class Clock:
         return self.now_s
 
     def judge(self, pictures: list[str]) -> None:
-        alone = sum(len(batch) == 1 for batch in self.judged)
-        self.now_s += self.single_s[alone % len(self.single_s)] if len(pictures) == 1 else self.batch_s
+        before = sum(len(batch) == len(pictures) for batch in self.judged)
+        took_s = self.single_s if len(pictures) == 1 else self.batch_s
+        self.now_s += took_s[before % len(took_s)]
         self.judged.append(pictures)
 
 
 def test_pictures_are_timed_alone_and_in_batches_after_a_warm_up() -> None:
     # The two that warm up take a second each.
-    clock = Clock([1.0, 1.0, *[0.001] * 22, 0.002, 0.004], batch_s=0.02)
+    clock = Clock([1.0, 1.0, *[0.001] * 22, 0.002, 0.004], batch_s=[0.5, *[0.04] * (BATCHES - 1), 0.02])
     times = picture_times(clock.judge, ["a", "b", "c"], clock=clock)
     singles, batches = ([batch for batch in clock.judged if (len(batch) == 1) == alone] for alone in (True, False))
     assert len(singles) == 2 + SINGLES and len(batches) == 1 + BATCHES
@@ -75,7 +76,7 @@ def test_pictures_are_timed_alone_and_in_batches_after_a_warm_up() -> None:
 
 
 def test_a_slow_inspector_is_timed_no_more_than_it_must_be() -> None:
-    clock = Clock([2.0], batch_s=30.0)
+    clock = Clock([2.0], batch_s=[30.0])
     times = picture_times(clock.judge, ["a"], clock=clock)
     assert [len(batch) for batch in clock.judged] == [1] * (2 + LEAST_SINGLES) + [BATCH] * 2
     assert times == (BATCH / 30.0, pytest.approx(2000.0), pytest.approx(2000.0))
