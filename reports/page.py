@@ -17,12 +17,14 @@ import plotly.io
 import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from reports.compared import compared
 from reports.diagnostics import diagnosed
 from reports.figures import FIGURES
 from reports.figures.amount import fraction
 from reports.figures.pareto_front import front_trials
 from reports.figures.style import Plot, looks
 from reports.gallery import backgrounds, sheets, thumbnails
+from reports.image_sets import set_table
 from reports.records import derived, trial_folder, write_whole
 from reports.run import EXTRACTOR_WORDS, Run, Trial, is_distance, label, read_run, show
 from reports.verdict import Verdict, headline_score, points, verdict
@@ -89,6 +91,8 @@ def render(run: Run) -> str:
         backgrounds=backgrounds(run),
         failures=failures(run),
         diagnosed=diagnosed(run),
+        compared=compared(run),
+        image_sets=set_table(run, front),
         columns=table_columns(run, found),
         shades=looks(run).shades,
         amounts={trial.number: fraction(run, trial) for trial in run.trials},

@@ -41,6 +41,9 @@ SCORE_WORDS = {
     "f": "F",
     "fp": "false positives",
     "fn": "false negatives",
+    "texture_spectrum": "texture, spectrum (dB)",
+    "texture_lbp": "texture, LBP",
+    "texture_glcm": "texture, GLCM",
     "seen": "accuracy on seen classes",
     "unseen": "accuracy on unseen classes",
     "zsl_accuracy": "accuracy among unseen classes alone",
@@ -49,6 +52,7 @@ SCORE_WORDS = {
     "alarm_harmonic_mean": "harmonic mean of seen and unseen found",
 }
 """Names of scores that people write otherwise than with their words."""
+FEATURE_WORDS = {"kid": "KID", "frechet": "Fréchet distance", "memorisation": "memorised share"}
 EXTRACTOR_WORDS = {
     "inception": "standard Inception features",
     "inspector": "features of an inspector trained on the real training images",
@@ -209,17 +213,25 @@ def label(score: str) -> str:
     floor, oracle = base.endswith("_floor"), base.endswith("_oracle")
     base = base.removesuffix("_floor").removesuffix("_oracle")
     kind, _, extractor = base.partition("_")
-    if kind in ("kid", "frechet") and extractor:
-        base = f"{'KID' if kind == 'kid' else 'Fréchet distance'} ({extractor} features)"
+    if kind in ("kid", "frechet", "memorisation") and extractor:
+        base = f"{FEATURE_WORDS[kind]} ({extractor} features)"
+    elif base.startswith("inception_score_"):
+        told_by = base.removeprefix("inception_score_")
+        base = f"Inception Score (classes of the {told_by.removesuffix('_real')}){', real images' if base.endswith('_real') else ''}"
     else:
-        base = SCORE_WORDS.get(base, base.replace("_", " "))
+        base = score_words(base)
     told = [f"{SPLIT_WORDS[split]} {base}{' floor' if floor else ''}{' at its own best threshold' if oracle else ''}", unquote(group), cls]
     return ", ".join(filter(None, told))
 
 
+def score_words(base: str) -> str:
+    """Names a score without its split as people write it."""
+    return SCORE_WORDS.get(base, base.replace("_", " "))
+
+
 def is_distance(score: str) -> bool:
-    """Tells whether a score is a distance between image sets, which needs its floor beside it."""
-    return any(f"_{base}" in f"_{score}" for base in ("kid", "frechet", "fid", "texture"))
+    """Tells whether a score is a distance between image sets or a share of copies, which needs its floor beside it."""
+    return any(f"_{base}" in f"_{score}" for base in ("kid", "frechet", "fid", "texture", "memorisation"))
 
 
 def show(value: float | None, score: str = "") -> str:

@@ -5,6 +5,9 @@ Adding a plot: one file with the two functions and a `PLOT`, and one line here.
 
 FIGURES = {
     "confirmed": "reports.figures.confirmed:PLOT",
+    "groups": "reports.figures.groups:PLOT",
+    "robustness": "reports.figures.robustness:PLOT",
+    "confusion": "reports.figures.confusion:PLOT",
     "pareto_front": "reports.figures.pareto_front:PLOT",
     "history": "reports.figures.history:PLOT",
     "hypervolume": "reports.figures.hypervolume:PLOT",

@@ -177,6 +177,21 @@ def _write_trial(
         unit["test_accuracy"] = round(truth + luck, 4) if move == "confirm" else None
         unit["val_kid_inspector"] = round(0.01 + 0.08 * (1 - quality) + 0.01 * random.random(), 5) if family else None
         unit["generator_s"] = 22.0 if family else None
+        for split in ("val", "test"):
+            for group, ease in (("small", -0.06), ("medium", 0.0), ("large", 0.04), ("line=A", 0.01), ("line=B%2E5", -0.01)):
+                whole = unit[f"{split}_accuracy"]
+                unit[f"{split}_accuracy@{group}"] = None if whole is None else round(min(1.0, whole + ease + 0.01 * random.standard_normal()), 4)
+        if family:
+            sets = {
+                "texture_spectrum": 1.4,
+                "texture_lbp": 0.09,
+                "texture_glcm": 0.3,
+                "memorisation_inspector": 0.52,
+                "inception_score_inspector": 4.2,
+            }
+            unit |= {f"val_{name}": round(value * (1.3 - 0.3 * quality), 4) for name, value in sets.items()}
+            unit |= {f"val_{name}_floor": round(value / 3, 4) for name, value in sets.items() if "inception" not in name}
+            unit["val_inception_score_inspector_real"] = 5.1
         units.append(unit)
     names = units[0]
     scores = {name: None if names[name] is None else float(np.mean([unit[name] for unit in units])) for name in names}
@@ -198,7 +213,18 @@ def _write_trial(
             0,
             stages[0] | {"stage": "generator", "key": f"g{made:031x}", "reused": parent is not None, "seconds": 22.0},
         )
-    confusion = {"val": (np.eye(6, dtype=int) * 17 + random.integers(0, 2, (6, 6))).tolist()}
+    confusion = {
+        split: (np.eye(6, dtype=int) * 17 + random.integers(0, 2, (6, 6))).tolist()
+        for split in ("val", "test")
+        if split == "val" or move == "confirm"
+    }
+    curves: dict[str, list[list[float | None]]] = {}
+    if move == "confirm":
+        for corruption, fall in (("blur", 0.03), ("noise", 0.06), ("salt_and_pepper", 0.1), ("gradient", 0.15)):
+            curves[f"test_robustness.{corruption}"] = [
+                [round(max(0.0, (unit["test_accuracy"] or 0.0) - (fall - (0.01 if family else 0.0)) * severity), 4) for severity in range(6)]
+                for unit in units
+            ]
     samples = {"classes": CLASSES, "columns": COLUMNS, "tile_px": TILE_PX, "gap_px": GAP_PX, "rows": ROWS} if family and pictures else None
     if samples:
         _write_sheet(place / "samples.webp", number, quality)
@@ -209,7 +235,13 @@ def _write_trial(
         ),
         encoding="utf-8",
     )
-    conditions = {"extractor": "inspector", "precision": "bf16", "protocol": "strict", "val_images": 120}
+    conditions: dict[str, Any] = {"task": "classify", "extractor": "inspector", "precision": "bf16", "protocol": "strict", "val_images": 120}
+    for split, images in (("val", 120), ("test", 405)):
+        conditions[f"{split}_images"] = images
+        conditions |= {f"{split}_images@{size}": images // 3 for size in ("small", "medium", "large")}
+        conditions |= {f"{split}_largest_defect@{size}": share for size, share in (("small", 0.012), ("medium", 0.05), ("large", 0.31))}
+        conditions |= {f"{split}_images@line=A": images - 21, f"{split}_images@line=B%2E5": 21}
+    conditions |= {"textures_of_a_class_at_most": 64, "memorisation_of_a_class_at_most": 256} if family else {}
     write_record(
         place,
         Record(
@@ -218,6 +250,7 @@ def _write_trial(
             scores=scores,
             units=units,
             confusion=confusion,
+            curves=curves,
             classes=CLASSES,
             conditions=conditions,
             stages=stages,

@@ -39,7 +39,7 @@ def test_nothing_is_fetched(html: str) -> None:
 
 def test_the_sections_stand_in_the_reader_s_order(html: str) -> None:
     found = re.findall(r'<section id="([a-z-]+)"', html)
-    assert found == ["verdict", "trade-off", "pictures", "search", "settings", "data", "failures", "trials", "repeat"]
+    assert found == ["verdict", "where", "trade-off", "pictures", "sets", "search", "settings", "data", "failures", "trials", "repeat"]
 
 
 def test_every_trial_and_every_plot_is_there(html: str, finished_run: Path) -> None:
