@@ -1,12 +1,10 @@
 """The commented study file that `tundish init` writes for a folder of images, and that `tundish run --data` runs unseen."""
 
 import json
-from pathlib import Path
 
+from trainables.datasets.listing import DEFECT_FREE, load_listing
 from trainables.datasets.settings import DataSettings
-
-DEFECT_FREE_FOLDERS = ("background", "good", "normal", "mt_free")
-"""Folders that mark defect-free images, in small letters."""
+from trainables.errors import DatasetError
 
 _TEXT = """\
 # Tundish study: which generator, with which settings, and how many synthetic images per real one, give the best inspector?
@@ -108,8 +106,11 @@ def study_text(settings: DataSettings, *, name: str, file: str = "study.yaml") -
 
 def _backgrounds(settings: DataSettings) -> str:
     """Chooses where backgrounds come from: the data set's own defect-free images where it has some, mined crops otherwise."""
-    if settings.dataset == "procedural" or settings.backgrounds_path is not None:
+    if settings.backgrounds_path is not None:
         return "folder"
-    root = Path(settings.path or ".")
-    names = [path.name.lower() for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
-    return "folder" if any(name in DEFECT_FREE_FOLDERS for name in names) else "crops"
+    try:
+        listing = load_listing(settings)
+    except DatasetError:
+        # Checking the study, which follows, says what is wrong with the images.
+        return "crops"
+    return "folder" if any(sample.cls == DEFECT_FREE for sample in listing.samples) else "crops"

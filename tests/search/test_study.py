@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from search.schema import json_schema
 from search.starter import study_text
@@ -312,11 +313,26 @@ def test_the_issue_of_the_demo_is_met_by_its_preset() -> None:
     assert study.search.baselines[0] == "plain"
 
 
-@pytest.mark.parametrize(("folders", "backgrounds"), [(("scratches", "Good"), "folder"), (("a", "b"), "crops")])
-def test_the_starter_is_a_valid_study_of_the_folder(tmp_path: Path, folders: tuple[str, ...], backgrounds: str) -> None:
-    for name in folders:
-        (tmp_path / name).mkdir()
-    settings = DataSettings(dataset="image_folder", path=str(tmp_path), size_px=32, images_per_class=20, boxes_path="boxes: here")
+@pytest.mark.parametrize(
+    ("layout", "files", "backgrounds"),
+    [
+        ("image_folder", ("scratches/1.png", "Good/2.png"), "folder"),
+        ("image_folder", ("a/1.png", "b/2.png"), "crops"),
+        ("kolektor_sdd", ("kos01/Part0.jpg", "kos01/Part0_label.bmp", "kos01/Part1.jpg", "kos01/Part1_label.bmp*"), "folder"),
+        ("kolektor_sdd", ("kos01/Part0.jpg", "kos01/Part0_label.bmp*"), "crops"),
+        ("dagm2007", ("Class1/Train/0001.PNG", "Class1/Train/0002.PNG", "Class1/Train/Label/0002_label.PNG*"), "folder"),
+        ("mvtec_ad", ("nut/train/good/0.png", "nut/test/cut/0.png", "nut/ground_truth/cut/0_mask.png*"), "folder"),
+        ("mvtec_ad", ("nut/train/bad/0.png",), "crops"),
+    ],
+)
+def test_the_starter_is_a_valid_study_of_the_folder(tmp_path: Path, layout: str, files: tuple[str, ...], backgrounds: str) -> None:
+    for name in files:
+        place = tmp_path / "images" / name.removesuffix("*")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # A star marks masks with something in them.
+        Image.new("L", (16, 16), 255 if name.endswith("*") else 0).save(place)
+    (tmp_path / "boxes: here").mkdir()
+    settings = DataSettings(dataset=layout, path=str(tmp_path / "images"), size_px=32, images_per_class=20, boxes_path=str(tmp_path / "boxes: here"))
     study = parse_study(study_text(settings, name="mine"), "study.yaml", thorough=True)
     assert study.name == "mine"
     assert study.data == replace(settings, backgrounds=backgrounds)
