@@ -17,6 +17,7 @@ import plotly.io
 import plotly.offline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from reports import zero_shot
 from reports.compared import compared
 from reports.diagnostics import diagnosed
 from reports.figures import FIGURES
@@ -97,6 +98,8 @@ def render(run: Run) -> str:
         shades=looks(run).shades,
         amounts={trial.number: fraction(run, trial) for trial in run.trials},
         environment=environment_rows(run),
+        zero_shot=zero_shot.tables(run),
+        zero_shot_columns=list(zero_shot.SCORES.values()),
         extractor=EXTRACTOR_WORDS.get(str(run.environment.get("extractor")), "not recorded"),
         notes=notes(run, found),
         study_text=_text(run.folder / "study.yaml"),
@@ -146,7 +149,7 @@ def tiles(run: Run) -> list[tuple[str, str]]:
 
 def notes(run: Run, found: Verdict) -> list[str]:
     """Collects what every reader must see before trusting a number."""
-    told = [str(note) for note in run.environment.get("notes", [])]
+    told = [str(note) for note in run.environment.get("notes", [])] + zero_shot.notes(run)
     if found.seeds and found.seeds < 5:
         told.append(f"{found.seeds} seeds make a wide and rough interval; it covers what the seeds change, not which images were tested.")
     rated = sum(trial.family is not None for trial in run.complete())
@@ -183,7 +186,7 @@ def score_columns(run: Run) -> list[str]:
 def table_columns(run: Run, found: Verdict) -> list[str]:
     """Chooses the scores of the table of trials: the objectives, accuracy and macro-F1, the test score, the time."""
     names = set(score_columns(run))
-    wanted = [*run.objectives, "val_accuracy", "val_macro_f1", found.score, "trial_s"]
+    wanted = [*run.objectives, "val_accuracy", "val_macro_f1", "val_seen", "val_unseen", "val_unseen_found", "val_auc_unseen", found.score, "trial_s"]
     return [name for name in dict.fromkeys(wanted) if name in names]
 
 

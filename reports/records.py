@@ -23,6 +23,8 @@
     dataset         name of the data set
     protocol        "strict" | "paper"
     split_counts    {class: {"train": n, "val": n, "test": n}}, images
+    zero_shot       {"folds": [{"unseen": [class], "pretended_unseen": [class], "images": {"val" | "test": {"trained": n, "scored": n}}}]}: a fold for
+                    each set of unseen classes; `pretended_unseen` are unseen to what validation scores, `unseen` to everything; task zero_shot only
     extractor       "inception" | "inspector" | "random"
     extractor_hash  SHA-256 of its weights, where there are any
     floor           {score name: value}: the distance between two halves of the real images; else `<score>_floor[.<class>]` in a record counts

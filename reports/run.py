@@ -179,7 +179,6 @@ class Run:
         leak = " (near-copies of a picture may stand in both)" if protocol == "paper" else ""
         return ", ".join([*filter(None, told), f"{protocol} protocol{leak}" if protocol else "protocol not recorded"])
 
-
     def _zero_shot_conditions(self, split: str) -> str:
         """Says it for seen and unseen classes: validation pretends that some seen classes are unseen, test has the truly unseen ones."""
         folds = self.zero_shot_folds

@@ -69,7 +69,8 @@ def make_system(
     held = unseen_classes(study, recipe, unseen)
     say(f"trial {chosen.trial.title()}: {chosen.why}; unseen: {', '.join(held)}")
     machine, at = detect(), ""
-    device, threads = ("cuda" if machine.gpus else "cpu"), max(1, machine.cpus)
+    wanted = study.resources.cpus_per_trial
+    device, threads = ("cuda" if machine.gpus else "cpu"), max(1, machine.cpus) if wanted == "auto" else wanted
     for item in build_system(recipe, detector, Store(study.storage.store), unseen=held, unit=chosen.unit, device=device, threads=threads):
         if isinstance(item, Built):
             built = item

@@ -8,6 +8,7 @@ FIGURES = {
     "groups": "reports.figures.groups:PLOT",
     "robustness": "reports.figures.robustness:PLOT",
     "confusion": "reports.figures.confusion:PLOT",
+    "unseen_pairs": "reports.figures.unseen_pairs:PLOT",
     "pareto_front": "reports.figures.pareto_front:PLOT",
     "history": "reports.figures.history:PLOT",
     "hypervolume": "reports.figures.hypervolume:PLOT",

@@ -18,11 +18,17 @@ class Info(NamedTuple):
 
 
 def info(run: Run) -> Info | None:
-    """Takes the counts that were written when the run started."""
+    """Takes the counts that were written when the run started; of a class that is unseen throughout, only test images serve anything."""
     table = run.environment.get("split_counts")
     if not table:
         return None
-    return Info(list(table), {split: [int(row.get(split, 0)) for row in table.values()] for split in ("train", "val", "test")})
+    folds = run.zero_shot_folds
+    unseen, pretended = (folds[0]["unseen"], folds[0]["pretended_unseen"]) if len(folds) == 1 else ([], [])
+    said = dict.fromkeys(unseen, " (unseen)") | dict.fromkeys(pretended, " (pretended unseen while searching)")
+    counts = {split: [int(row.get(split, 0)) for row in table.values()] for split in ("train", "val", "test")}
+    for split in ("train", "val"):
+        counts[split] = [0 if cls in unseen else count for cls, count in zip(table, counts[split], strict=True)]
+    return Info([f"{cls}{said.get(cls, '')}" for cls in table], counts)
 
 
 def figure(info: Info) -> go.Figure:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from scipy import stats
 from scipy.stats import rankdata
 
-from reports.figures import FIGURES, amount, confirmed, history, hypervolume, importance, pareto_front, split_counts
+from reports.figures import FIGURES, amount, confirmed, history, hypervolume, importance, pareto_front, split_counts, unseen_pairs
 from reports.figures.style import PALETTE, REAL, Plot, colours
 from reports.run import Run, Trial, read_run
 
@@ -27,10 +28,26 @@ def plot(name: str) -> Plot:
     return found
 
 
+@pytest.fixture(scope="module")
+def pairs_run(run: Run) -> Run:
+    """The run as if it had taken every pair of its classes in turn; the map of pairs is of no other kind of run."""
+    classes = list(run.environment["split_counts"])
+    pairs = [list(pair) for pair in combinations(classes, 2)]
+    folds = [{"unseen": pair, "pretended_unseen": [cls for cls in classes if cls not in pair][:2]} for pair in pairs]
+    counted = [fold | {"images": {split: {"trained": 80, "scored": 120} for split in ("val", "test")}} for fold in folds]
+    trials = []
+    for trial in run.trials:
+        if trial.record is not None and trial.state == "complete":
+            units = [{**trial.record.units[0], "val_harmonic_mean": 0.5, "test_harmonic_mean": i / 20} for i in range(len(pairs))]
+            trial = Trial(trial.asked, replace(trial.record, units=units, unit_conditions=folds, classes=classes))
+        trials.append(trial)
+    return replace(run, trials=tuple(trials), environment={**run.environment, "zero_shot": {"folds": counted}})
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_plot_of_the_registry_draws(name: str, run: Run) -> None:
+def test_every_plot_of_the_registry_draws(name: str, run: Run, pairs_run: Run) -> None:
     chosen = plot(name)
-    info = chosen.info(run)
+    info = chosen.info(pairs_run if name == "unseen_pairs" else run)
     assert info is not None and chosen.title and chosen.caption
     assert len(chosen.figure(info).data) > 0
 
@@ -204,3 +221,23 @@ def test_colours_do_not_depend_on_order() -> None:
     many = colours(f"family {number:02}" for number in range(3 * len(PALETTE)))
     assert list(many.values())[: len(PALETTE)] == list(PALETTE)
     assert len(set(many.values())) == len(many)
+
+
+def test_pairs_of_unseen_classes_are_a_symmetric_map_of_what_each_pair_scored(pairs_run: Run, run: Run) -> None:
+    info = unseen_pairs.info(pairs_run)
+    assert info is not None and info.score == "test_harmonic_mean", "confirmed trials come first"
+    assert [info.values[0][k] for k in range(1, 6)] == [i / 20 for i in range(5)] == [info.values[k][0] for k in range(1, 6)]
+    assert info.values[4][5] == 14 / 20 and all(info.values[k][k] is None for k in range(6)) and info.counts[1][2] == 1
+    young = replace(pairs_run, trials=tuple(trial for trial in pairs_run.trials if trial.searched))
+    found = unseen_pairs.info(young)
+    # On validation a pair was pretended to be unseen: the first two of those left.
+    assert found is not None and found.score == "val_harmonic_mean" and found.values[0][1] == 0.5 and found.values[4][5] is None
+    assert found.counts[0][1] == sum(not {"crazing", "inclusion"} & set(pair) for pair in combinations(info.classes, 2))
+    assert unseen_pairs.info(run) is None
+
+
+def test_classes_that_are_unseen_show_only_what_is_read_of_them(run: Run) -> None:
+    fold = {"unseen": ["patches"], "pretended_unseen": ["crazing"], "images": {}}
+    info = split_counts.info(replace(run, environment={**run.environment, "zero_shot": {"folds": [fold]}}))
+    assert info is not None and info.classes[2] == "patches (unseen)" and info.classes[0] == "crazing (pretended unseen while searching)"
+    assert [info.counts[split][2] for split in ("train", "val", "test")] == [0, 0, 66] and info.counts["train"][0] == 20

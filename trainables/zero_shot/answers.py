@@ -54,7 +54,9 @@ def router_scores(
     """Scores what a router said: all that is measured by name, and the confusion of classes.
 
     Where a threshold decides, an alarm is right for an image of any unseen class and wrong for one of a seen class. Nothing then tells unseen classes
-    from each other: the accuracy among them alone is null, and there is no table of confusion, since an alarm is no class.
+    from each other: the accuracy among them alone is null, and there is no table of confusion, since an alarm is no class. Both kinds can be held to
+    `unseen_found`, the share of unseen classes' images that are called unseen under whichever name, and to its harmonic mean with the seen accuracy,
+    `alarm_harmonic_mean`.
 
     Args:
         said: what `ask` gave.
@@ -65,12 +67,12 @@ def router_scores(
     logits, labels = said["logits"], said["labels"]
     if not by_threshold:
         values = zero_shot_scores(logits, labels, unseen, dissimilarity=said["dissimilarity"], split=split)
-        return values, confusion(logits, labels).tolist()
+        return values | _alarm(said, unseen, values[f"{split}_seen"], split=split), confusion(logits, labels).tolist()
     alarm = logits.shape[1]
     named = torch.cat([logits, torch.where(said["is_unseen"], torch.inf, -torch.inf)[:, None]], dim=1)
     known = per_class_accuracy(named, labels, [cls for cls in range(alarm) if cls not in set(unseen)])
-    rows = [labels == cls for cls in sorted(unseen)]
-    unknown = macro([per_class_accuracy(named[mine], torch.full((int(mine.sum()),), alarm), [alarm]) for mine in rows])
+    alarms = _alarm(said, unseen, known, split=split)
+    unknown = alarms[f"{split}_unseen_found"]
     strange = torch.isin(labels, torch.tensor(sorted(unseen), dtype=torch.int64))
     values = {
         f"{split}_seen": known,
@@ -78,5 +80,13 @@ def router_scores(
         f"{split}_harmonic_mean": harmonic_mean(known, unknown),
         f"{split}_zsl_accuracy": None,
         f"{split}_auc_unseen": auc(said["dissimilarity"], strange),
+        **alarms,
     }
     return values, None
+
+
+def _alarm(said: Mapping[str, Tensor], unseen: Sequence[int], known: float | None, *, split: str) -> dict[str, float | None]:
+    """Scores the word "unseen" alone, whichever class it goes with."""
+    rows = [said["labels"] == cls for cls in sorted(unseen)]
+    found = macro([float(said["is_unseen"][mine].double().mean()) if bool(mine.any()) else None for mine in rows])
+    return {f"{split}_unseen_found": found, f"{split}_alarm_harmonic_mean": harmonic_mean(known, found)}

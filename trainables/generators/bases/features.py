@@ -102,7 +102,9 @@ class Scaling(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Scales features (B, D)."""
-        return (features - self.low) / self.span.clamp_min(torch.finfo(torch.float32).tiny)
+        scaled = (features - self.low) / self.span.clamp_min(torch.finfo(torch.float32).tiny)
+        # Elsewhere such a feature may vary: in an image of a class that was never met, say.
+        return torch.where(self.span > 0, scaled, 0.0)
 
     def back(self, scaled: Tensor) -> Tensor:
         """Scales features in [0, 1] back."""
