@@ -27,6 +27,7 @@ from search.measured import group_problems, read_groups
 from search.recipes import preprocess_part, preprocess_points, uses_attributes, validate
 from search.study import Resolved, Study, StudyError
 from search.study_file import continue_study, load_study
+from search.weight_files import changed_files, weight_files
 from trainables.conditioning.attributes import attribute_file, content, study_attributes
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.errors import DatasetError
@@ -106,6 +107,11 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
                 f"{study.run_folder}: the columns {', '.join(study.scores.columns)} are not those that this run began with ({study.data.groups}).\n"
                 "  Put them back as they were, or start another run: --name NAME keeps both, --fresh begins this one anew."
             )
+        if changed := changed_files(study):
+            raise StudyError(
+                f"{study.run_folder}: weights are not those that this run began with, or gone: {', '.join(changed)}.\n"
+                "  Put them back as they were, or name where they lie now; another run: --name NAME keeps both, --fresh begins this one anew."
+            )
         weights = study.scores.inception_weights or before.inception_weights
         found = resolve_extractor(before.extractor, weights, expected_hash=before.weights_hash)
         study = replace(study, resolved=replace(before, inception_weights=found.weights_path))
@@ -135,6 +141,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
             attributes=_attributes(study, counts),
             columns=columns.content_hash if columns is not None else None,
             folds=_folds(study, pack.classes),
+            files={path: content for path, content in weight_files(study).items() if content is not None},
         )
     )
     # What an objective may be depends on the extractor, which `auto` has only now.

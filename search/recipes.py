@@ -8,6 +8,7 @@ from typing import Any
 from search.measured import corruptions, measured_problems
 from search.replacing import replacement_problems
 from search.study import Study, StudyError
+from search.weight_files import located
 from spaces.conditioning import FROM_ATTRIBUTES, SETTINGS
 from spaces.domains import Categorical
 from spaces.space import Space, flatten
@@ -52,12 +53,12 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
         fingerprint=settled.fingerprint,
         generator=None if real_only else generator_part(params),
         synthesis=None if real_only else synthesis_part(params),
-        inspector=inspector_part(params),
+        inspector=located(inspector_part(params), settled),
         scores=ScorePart(
             extractor=settled.extractor,
             inception_weights=settled.inception_weights,
             weights_hash=settled.weights_hash,
-            inspector=reference_inspector(study),
+            inspector=located(reference_inspector(study), settled),
             diagnostics=not real_only and _is_diagnosed(study, confirmed=judge),
             columns=study.scores.group_columns,
             columns_hash=settled.columns,
@@ -229,7 +230,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
             if name == "generator.kimg" and (name, part.family) in said:
                 found.pop()
             said.add((name, part.family))
-        found += [(place, text) for text in inspector_problems(inspector_part(params), study, outputs)]
+        found += [(place, text) for text in inspector_problems(located(inspector_part(params), study.resolved), study, outputs)]
         if (unseen := zero_shot_part(study, params)) is not None:
             told = [text.partition(": ") for text in unseen_problems(unseen, part, synthesis_part(params))]
             found += [(f"space.{name}", text) for name, _, text in told]

@@ -190,6 +190,10 @@ class Resolved:
     """Content hash of the columns by which scores are grouped."""
     folds: int = 1
     """How many folds each trial has: those of the data, or the sets of unseen classes of task zero_shot."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Content hash of each file of weights that an inspector begins with, by the path that the run began with."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Where those of them are now that were moved since."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from search.study import (
     objective_problem,
     possible_extractors,
 )
+from search.weight_files import moved_files, with_places
 from spaces import preprocessing
 from spaces.domains import SpaceError, nearest
 from spaces.generators import GENERATOR_SPACES
@@ -317,8 +318,8 @@ FREE = (
 def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
     """Checks that a study file is still the one its run was begun with, and gives the study to go on with.
 
-    Workers, processors, GPUs and folders, that of the images too, may change freely; `search.trials` may grow where `extend` says so; all else is
-    refused, because numbers of one study must be comparable.
+    Workers, processors, GPUs and folders, that of the images too, may change freely, and files of weights may lie elsewhere; `search.trials` may grow
+    where `extend` says so; all else is refused, because numbers of one study must be comparable.
 
     Args:
         saved: read from `study.yaml` in the run's folder.
@@ -328,7 +329,8 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
     Raises:
         StudyError: something else changed, or it shrank; names each change.
     """
-    before, after = _flat(saved.to_plain()), _flat(_settled(saved, now).to_plain())
+    was = moved_files(saved, now)
+    before, after = _flat(saved.to_plain()), _flat(with_places(_settled(saved, now).to_plain(), was))
     compared = [name for name in dict.fromkeys([*before, *after]) if name not in FREE and not name.startswith("resolved")]
     changes = [name for name in compared if before.get(name) != after.get(name)]
     grown = now.search.trials > saved.search.trials
@@ -344,7 +346,8 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
     resources = replace(now.resources, precision=saved.resources.precision)
     scores = replace(saved.scores, inception_weights=now.scores.inception_weights)
     search = replace(saved.search, trials=now.search.trials)
-    return replace(saved, data=now.data, scores=scores, search=search, resources=resources, storage=now.storage)
+    resolved = saved.resolved and replace(saved.resolved, moved={before: here for here, before in was.items()})
+    return replace(saved, data=now.data, scores=scores, search=search, resources=resources, storage=now.storage, resolved=resolved)
 
 
 def _settled(saved: Study, now: Study) -> Study:

@@ -74,7 +74,7 @@ STAGES = {
     "inspectors.stage:VERSION": (
         1,
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "selection", "base")), "datasets/augmentation.py"],
-        "3bee5c53d9f2",
+        "b0ca1889c781",
     ),
     "throughput:VERSION": (1, ["throughput.py", "scores/costs.py"], "67ecbdc2ab5d"),
     "pseudo_masks:VERSION": (1, ["pseudo_masks.py"], "9dbe41bd8595"),

@@ -17,3 +17,6 @@ INSPECTORS = {
     "smp:<name>": "trainables.inspectors.segmenters:smp_kind",
 }
 """Name -> the inspector's class; a name with `<name>` in it stands for many, and its object makes the class of what a study puts there."""
+
+FILES = ("start_from", "weights")
+"""Settings of inspectors that name a file of weights."""

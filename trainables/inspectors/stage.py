@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.datasets.packs import content_hash
-from trainables.inspectors import INSPECTORS
+from trainables.inspectors import FILES, INSPECTORS
 from trainables.inspectors.base import TARGETS, LabelledImages
 from trainables.inspectors.local_weights import put, read_weights
 from trainables.inspectors.training import Checkpoint, Inspector, build, predict, read_config, train
@@ -30,9 +30,6 @@ from trainables.store import Entry, Store, stage_key
 
 VERSION = 1
 """Version of the training loop and of what is published; part of every key of these stages."""
-
-FILES = ("start_from", "weights")
-"""Settings of inspectors that name a file of weights."""
 
 STAGE = "inspector"
 TEST_STAGE = "test_predictions"
