@@ -204,9 +204,24 @@ def test_an_alarm_is_right_for_any_unseen_class_and_wrong_for_a_seen_one() -> No
     assert values["val_seen"] == pytest.approx((0.5 + 1.0) / 2) and values["val_unseen"] == pytest.approx((0.5 + 1.0) / 2)
     assert values["val_harmonic_mean"] == pytest.approx(0.75) and values["val_auc_unseen"] == pytest.approx(8 / 9)
     assert values["val_zsl_accuracy"] is None and confused is None
+    assert (values["val_unseen_found"], values["val_alarm_harmonic_mean"]) == (values["val_unseen"], values["val_harmonic_mean"])
     named, table = router_scores({**said, "logits": torch.eye(4)[[0, 1, 1, 2, 3, 3]]}, [2, 3], by_threshold=False, split="test")
     assert named["test_seen"] == pytest.approx(0.75) and named["test_unseen"] == pytest.approx(0.75) and table is not None
     assert table == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]]
+    # Of class 2 one of two images, and that of class 3, are called unseen, under whichever name.
+    assert named["test_unseen_found"] == pytest.approx(0.75) and named["test_alarm_harmonic_mean"] == pytest.approx(0.75)
+    none, _ = router_scores({**said, "is_unseen": torch.zeros(6, dtype=torch.bool)}, [2, 3], by_threshold=False, split="test")
+    assert none["test_unseen_found"] == 0.0 and none["test_alarm_harmonic_mean"] == 0.0
+
+
+def test_a_feature_that_training_never_varied_says_nothing_elsewhere_either() -> None:
+    seen = clouds([0, 1, 2], 20, seed=0)
+    seen.features[:, 5] = 100.0
+    read = plain_reader(seen.features, seen.labels)
+    strange = seen.features.clone()
+    strange[:, 5] += 7.0
+    torch.testing.assert_close(read(strange).scaled, read(seen.features).scaled)
+    assert bool(read(strange).scaled.isfinite().all())
 
 
 @pytest.mark.parametrize(
