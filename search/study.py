@@ -333,7 +333,8 @@ def _group_problem(score: str, task: TaskName, columns: Sequence[str]) -> str | 
     name = parse_name(score)
     bases = TASK_SCORES_PER_CLASS[task] if name.cls else TASK_SCORES[task]
     if name.base not in bases or task == "zero_shot":
-        return f"{score}: {name.split}_{name.base}{'.<class>' if name.cls else ''} is not measured by group; {nearest(name.base, list(bases))}"
+        text = f"{score}: {name.split}_{name.base}{'.<class>' if name.cls else ''} is not measured by group; {nearest(name.base, list(bases))}"
+        return text + ("; in a column's value, write %2E for a point" if name.cls and "=" in name.group else "")
     column, equals, value = group_label(name.group).partition("=")
     if name.group in SIZE_GROUPS or (equals and value and column in columns):
         return None

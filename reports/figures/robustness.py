@@ -94,7 +94,7 @@ def _draw(drawn: go.Figure, name: str, curve: Curve, *, first: bool, place: dict
                 y=[high for _, high in bounds] + [low for low, _ in bounds[::-1]],
                 fill="toself",
                 fillcolor=curve.shade,
-                opacity=0.15,
+                opacity=0.12,
                 line={"width": 0},
                 hoverinfo="skip",
                 showlegend=False,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.compared import compared, mean
+from reports.compared import Mean, compared, mean
 from reports.figures import confusion, groups, robustness
 from reports.image_sets import set_table
 from reports.page import render
@@ -56,6 +56,9 @@ def test_groups_come_by_size_then_by_column_beside_all_images(run: Run) -> None:
     record = next(trial for trial in run.trials if trial.number == best.trial).record
     assert record is not None and best.means[1] == mean([unit["test_accuracy@small"] for unit in record.units])
     assert best.means[0] != baseline.means[0] and len(groups.figure(info).data) == 2
+    wide = best._replace(means=[Mean(0.9, -1.4, 3.2, 2)] * len(info.groups))
+    low, high = groups.figure(info._replace(bars=[wide])).layout.xaxis.range
+    assert -0.1 < low < 0 and 1 < high < 1.1, "an interval over two seeds does not stretch the axis beyond what the score can be"
 
 
 def test_a_run_without_groups_or_curves_shows_none(run: Run) -> None:

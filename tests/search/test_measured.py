@@ -47,6 +47,7 @@ def test_groups_and_robustness_may_be_objectives() -> None:
         ("val_iou@tiny", "segment", "no such group as tiny; there are small, medium, large; scores.columns names columns of data.groups"),
         ("val_kid@small", "segment", "val_kid is not measured by group"),
         ("val_accuracy@small.scratches", "classify", "val_accuracy.<class> is not measured by group"),
+        ("val_accuracy@line=3.5", "classify", "in a column's value, write %2E for a point"),
         ("val_accuracy@shift=late", "classify", "no such group as shift=late; there are small, medium, large, line=<value>"),
         ("val_harmonic_mean@small", "zero_shot", "is not measured by group"),
         ("val_robustness.blurr", "classify", "no such corruption; did you mean val_robustness.blur?"),

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.splits import Indices
 from trainables.inspectors.base import Config, LabelledImages
-from trainables.scores.detection import choose_thresholds, detection_scores, trapezoid_ap
+from trainables.scores.detection import choose_thresholds, detection_scores, outcome, trapezoid_ap
 from trainables.synthesis import Chosen
 from trainables.tasks.base import Scored, Task, joined, joined_masks
 
@@ -60,7 +61,11 @@ class Detect(Task):
         targets = {"target_sensitivity": config.target_sensitivity, "target_specificity": config.target_specificity}
         chosen = choose_thresholds(validated["scores"], validated["labels"] == 1, **targets)
         oracle = None if split == "val" or partly else choose_thresholds(scores, truth, **targets)
-        return Scored(values=detection_scores(scores, truth, chosen, oracle=oracle, split=split))
+        said = outcome(scores, truth, chosen.best_f)
+        sound = int((~truth).sum())
+        # At the threshold of the best F: sound and defective images by what they are called.
+        confusion = [[sound - said.fp, said.fp], [said.fn, len(truth) - sound - said.fn]]
+        return Scored(values=detection_scores(scores, truth, chosen, oracle=oracle, split=split), confusion=confusion)
 
     def score_patches(self, said: Mapping[str, Tensor], *, split: str) -> dict[str, float | None]:
         """Gives the AP over patches."""
@@ -69,12 +74,8 @@ class Detect(Task):
     def problems(self, rows: Mapping[str, Indices]) -> list[str]:
         """Wants defective and sound images in every split."""
         found = []
-        for split, own in rows.items():
-            defective = torch.isin(torch.from_numpy(self.pack.labels[own]), torch.tensor(list(self.defects)))
-            for kind, count in (("defective", int(defective.sum())), ("defect-free", int((~defective).sum()))):
-                if count == 0:
-                    found.append(
-                        f"task detect: no image of the {split} split is {kind}; expected both kinds"
-                        + ("" if kind == "defective" else ": defect-free images in the data set, and data.defect_free: class")
-                    )
+        for kind, wanted in (("defective", True), ("defect-free", False)):
+            bare = [split for split, own in rows.items() if not (np.isin(self.pack.labels[own], list(self.defects)) == wanted).any()]
+            cure = "" if wanted else ": defect-free images in the data set, and data.defect_free: class"
+            found += [f"task detect: no image of the {', '.join(bare)} split is {kind}; expected both kinds{cure}"] if bare else []
         return found

@@ -126,9 +126,39 @@ def test_what_a_task_cannot_do_is_told_by_split(pack: Pack) -> None:
     assert task("segment", pack).problems(rows) == task("detect", pack).problems(rows) == []
     unmarked = replace(pack, masks=None)
     assert [text.partition(";")[0] for text in task("segment", unmarked).problems(rows)] == [
-        "task segment: no image of the training split has a mask with a defect",
-        "task segment: no image of the validation split has a mask with a defect",
+        "task segment: no image of the training, validation split has a mask with a defect",
     ]
     defective = {"training": parts.train[pack.labels[parts.train] < 6]}
     (text,) = task("detect", pack).problems(defective)
     assert text.startswith("task detect: no image of the training split is defect-free") and "data.defect_free: class" in text
+
+
+def test_a_detector_s_confusion_is_that_of_its_threshold(pack: Pack) -> None:
+    detect = task("detect", pack)
+    validated = {"scores": torch.tensor([-2.0, -1.0, 1.0, 2.0]), "labels": torch.tensor([0, 0, 1, 1])}
+    said = {"scores": torch.tensor([-2.0, 1.5, 3.0, 0.5, 2.0]), "labels": torch.tensor([0, 0, 0, 1, 1])}
+    found = detect.score(said, validated=validated, config=Config(), split="test")
+    assert found.confusion == [[1, 2], [1, 1]] and detect.kinds == ["defect_free", "defective"]
+    assert (found.values["test_fp"], found.values["test_fn"]) == (2, 1)
+
+
+def test_sizes_are_shares_of_an_image_by_mask_then_by_box(pack: Pack) -> None:
+    defective, free = np.flatnonzero(~pack.defect_free)[:3], np.flatnonzero(pack.defect_free)[:1]
+    rows = np.concatenate([defective, free])
+    classify = task("classify", pack)
+    areas = classify.areas(rows)
+    assert pack.masks is not None and areas[:3].tolist() == pytest.approx((pack.masks[defective] > 0).mean((1, 2)).tolist()) and areas[3] == 0
+    boxes = list(pack.boxes)
+    boxes[defective[0]] = np.array([[0.0, 0.0, 0.5, 0.5]], dtype=np.float32)
+    unmarked = pack.has_mask.copy()
+    unmarked[defective] = False
+    without = replace(pack, has_mask=unmarked, boxes=boxes)
+    assert task("classify", without).areas(rows)[:2].isnan().tolist() == [False, True] and task("classify", without).areas(rows)[0] == 0.25
+    assert task("segment", without).areas(rows).isnan().tolist() == [True, True, True, False], "what counts for nothing has no size"
+    assert task("detect", pack).weighs_sound and not task("segment", pack).weighs_sound
+
+
+def test_a_group_without_known_pixels_has_no_scores(pack: Pack) -> None:
+    maps = torch.zeros(2, 4, 4, dtype=torch.uint8)
+    said = {"maps": maps, "masks": maps, "marked": torch.zeros(2, dtype=torch.bool)}
+    assert task("segment", pack).score(said, validated=said, config=Config(), split="val", partly=True).values == {}
