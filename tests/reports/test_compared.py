@@ -1,6 +1,6 @@
 """Groups, robustness, confusion and the table of sets: by their data, of the two trials that are compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +65,7 @@ def test_a_run_without_groups_or_curves_shows_none(run: Run) -> None:
     def bare(trial: Trial) -> Trial:
         if trial.record is None:
             return trial
+        units: list[Mapping[str, float | None]]
         units = [{name: value for name, value in unit.items() if "@" not in name} for unit in trial.record.units]
         scores = {name: value for name, value in trial.record.scores.items() if "@" not in name}
         return trial._replace(record=replace(trial.record, scores=scores, units=units, curves={}))

@@ -61,10 +61,10 @@ class Detect(Task):
         targets = {"target_sensitivity": config.target_sensitivity, "target_specificity": config.target_specificity}
         chosen = choose_thresholds(validated["scores"], validated["labels"] == 1, **targets)
         oracle = None if split == "val" or partly else choose_thresholds(scores, truth, **targets)
-        said = outcome(scores, truth, chosen.best_f)
+        called = outcome(scores, truth, chosen.best_f)
         sound = int((~truth).sum())
         # At the threshold of the best F: sound and defective images by what they are called.
-        confusion = [[sound - said.fp, said.fp], [said.fn, len(truth) - sound - said.fn]]
+        confusion = [[sound - called.fp, called.fp], [called.fn, len(truth) - sound - called.fn]]
         return Scored(values=detection_scores(scores, truth, chosen, oracle=oracle, split=split), confusion=confusion)
 
     def score_patches(self, said: Mapping[str, Tensor], *, split: str) -> dict[str, float | None]:
