@@ -103,10 +103,12 @@ def verdict(run: Run) -> Verdict:
     gain = sum(gains) / seeds
     low, high = ends
     kind = "helps" if low > 0 else "hurts" if high < 0 else "no_evidence"
+    # Where a threshold decides what is unseen, nothing synthetic is used: what the generator learned of the embedding is.
+    what = "the generator" if run.study.get("task") == "zero_shot" else "synthetic data"
     headline = {
-        "helps": f"Synthetic data helps here: {points(gain)} of {label(test)}",
-        "hurts": f"Synthetic data hurts here: {points(gain)} of {label(test)}",
-        "no_evidence": "No evidence that synthetic data helps here",
+        "helps": f"{what.capitalize()} helps here: {points(gain)} of {label(test)}",
+        "hurts": f"{what.capitalize()} hurts here: {points(gain)} of {label(test)}",
+        "no_evidence": f"No evidence that {what} helps here",
     }[kind]
     detail = (
         f"{best.title} reaches {best.mean:.3f}, the best real-only baseline {baseline.title} {baseline.mean:.3f}. "

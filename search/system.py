@@ -189,6 +189,11 @@ def _with_unit(trial: Trial, complete: Sequence[Trial], why: str) -> Chosen:
 
 def _doing(progress: Progress) -> str:
     """Says in a few words what is going on."""
-    words: dict[str, Any] = {"data": "reading the images", "inspector": "training backbone and router", "scores": "looking at the test images"}
-    words |= {"generator": "training the generator", "conditioning": "learning class embeddings", "pool": "drawing features of unseen classes"}
+    words: dict[str, Any] = {"data": "reading the images", "inspector": "training backbone and router", "scores": "asking the router"}
+    words |= {
+        "system": "looking at the test images",
+        "generator": "training the generator",
+        "conditioning": "learning class embeddings",
+        "pool": "drawing features of unseen classes",
+    }
     return str(words.get(progress.stage, f"training the {progress.stage}"))

@@ -104,7 +104,7 @@ def build_system(
         raise DatasetError("\n".join(missing))
     routing = yield from run_judged_course(bench, 0, unit or recipe.units[0], part, unseen=unseen, result=UnitResult())
     detectors = yield from train_detectors(bench, held, detector)
-    yield Progress(stage="scores")
+    yield Progress(stage="system")
     system = assemble(routing.backbone, routing.routed, detectors, device=device)
     yield Built(system=system, measured=measure(system, bench, held))
 

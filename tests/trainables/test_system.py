@@ -96,7 +96,7 @@ def test_thresholds_come_from_the_validation_images_of_each_surface(built: Built
 
 def test_a_system_that_was_built_is_found_and_its_detectors_serve_other_sets_of_unseen_classes(built: Built, store: Store) -> None:
     again, stages = ended(build_system(recipe(), DETECTOR, store, unseen=UNSEEN))
-    assert again.measured.whole == built.measured.whole and stages == ["data", "scores"]
+    assert again.measured.whole == built.measured.whole and stages == ["data", "scores", "system"]
     other, stages = ended(build_system(recipe(generator=None, synthesis=None), DETECTOR, store, unseen=("woven",)))
     assert [stage for stage in stages if stage.startswith("detector")] == ["detector of perforated"], "the others are in the store"
     assert other.system.router.attributes == () and "perforated" in other.system.detectors
