@@ -230,10 +230,14 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
             if name == "generator.kimg" and (name, part.family) in said:
                 found.pop()
             said.add((name, part.family))
-        found += [(place, text) for text in inspector_problems(located(inspector_part(params), study.resolved), study, outputs)]
+        inspector = located(inspector_part(params), study.resolved)
+        found += [_at_inspector(place, inspector.kind, text, study) for text in inspector_problems(inspector, study, outputs)]
         if (unseen := zero_shot_part(study, params)) is not None:
             told = [text.partition(": ") for text in unseen_problems(unseen, part, synthesis_part(params))]
             found += [(f"space.{name}", text) for name, _, text in told]
+    # What is wrong at a setting's default is wrong at every point that varies another.
+    usual = {text for place, text in found if place == "space.inspector.kind"}
+    found = [(place, text) for place, text in found if place == "space.inspector.kind" or text not in usual]
     return list(dict.fromkeys([*found, *task_problems(study), *replacement_problems(study, split_counts)]))
 
 
@@ -276,6 +280,16 @@ def _placed(place: str, name: str, text: str) -> tuple[str, str]:
         return name, text
     # Bad settings are told where the point comes from that has them; what names one setting, at that setting.
     return (place, f"{name}: {text}") if name.count(".") == 1 or place.startswith("search.") else (f"space.{name}", text)
+
+
+def _at_inspector(place: str, kind: str, text: str, study: Study) -> tuple[str, str]:
+    """Gives an inspector's problem the place of the setting that it names, or of the inspector's own name, so that it is told once."""
+    name = f"inspector.{kind}.{text.removeprefix(f'inspector.{kind}: ').partition(': ')[0]}"
+    if place.startswith("search."):
+        return place, text
+    if name in study.space.names():
+        return f"space.{name}", text.removeprefix(f"inspector.{kind}: ").partition(": ")[2]
+    return ("space.inspector.kind" if place in ("space", f"space.inspector.{kind}") else place), text
 
 
 def uses_attributes(study: Study) -> bool:

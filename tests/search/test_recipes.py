@@ -160,3 +160,19 @@ def test_inspectors_are_checked_for_the_classes_there_are(task: str, kind: str, 
     problems(own)
     problems(own, counts)
     assert set(told) == {None, outputs}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sets", "place", "said"),
+    [
+        ("timm:resnt18", [], "space.inspector.kind", "has no model 'resnt18'; did you mean timm:resnet18"),
+        ("resnet18", ["space.inspector.resnet18.weights=none.pth"], "space.inspector.resnet18.weights", "none.pth: no such file"),
+        ("fcn", ["space.inspector.fcn.start_from=none.pth"], "space.inspector.fcn.start_from", "none.pth: no such file"),
+        ("inception_v3", [], "space.inspector.kind", "does not take images of 32 px"),
+    ],
+)
+def test_what_is_wrong_with_an_inspector_is_told_once_where_it_stands(kind: str, sets: list[str], place: str, said: str) -> None:
+    lines = [f"  inspector: {{kind: ['{kind}']}}" if line.startswith("  inspector:") else line for line in TEXT.splitlines()]
+    own = parse_study("\n".join(line for line in lines if "try" not in line and "filter" not in line), "s.yaml", sets)
+    ((where, text),) = problems(own)
+    assert where == place and said in text

@@ -85,7 +85,7 @@ STAGES = {
         1,
         [f"inspectors/{name}.py" for name in ("classifiers", "stock", "torchvision_networks", "timm_networks", "seeded", "local_weights")]
         + [f"inspectors/{name}.py" for name in ("fcn", "sdg_cnns", "cnn_sca")],
-        "f71709b5421c",
+        "528a8ddc02a5",
     ),
     "inspectors.segdecnet:SegDecNet.VERSION": (1, ["inspectors/segdecnet.py", "inspectors/defect_weights.py"], "1821458b92a1"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "3fd455d5ba1d"),

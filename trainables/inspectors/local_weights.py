@@ -4,6 +4,7 @@ Nothing is downloaded. Files are safetensors, or state dicts as torch saves them
 `stock.py`, `segmenters.py` and `stage.py`.
 """
 
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def misfit(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> str | N
     if not wrong:
         return None
     more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    return f"{len(wrong)} of {len(expected)} tensors do not fit: {'; '.join(wrong[:SHOWN])}{more}"
+    return f"{len(wrong)} of {len({*expected, *found})} tensors do not fit: {'; '.join(wrong[:SHOWN])}{more}"
 
 
 def start_problem(path: str, build: Callable[[], nn.Module], *, ends: tuple[str, ...] = ()) -> str | None:
@@ -122,10 +123,12 @@ def _existing(path: str) -> Path:
 def _unpack(place: Path) -> dict[str, Tensor]:
     """Reads a state dict of torch's own format; `weights_only` lets nothing but tensors and plain containers out of it."""
     try:
-        state = torch.load(place, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(place, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(place))
     except Exception as error:
         # What is no such file fails in whatever way its first bytes lead to; the reader's own refusals are of a kind that only pickle names.
-        raise SettingsError(f"{place}: not a state dict as torch saves it; expected tensors by name ({str(error).splitlines()[0]})") from error
+        told = str(error).partition("\n")[0]
+        reason = f" ({told})" if " " in told else ""
+        raise SettingsError(f"{place}: not a state dict as torch saves it; expected tensors by name{reason}") from error
     for name in WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(name), Mapping):
             state = state[name]

@@ -62,11 +62,6 @@ class Segment(Task):
 
     def problems(self, rows: Mapping[str, Indices]) -> list[str]:
         """Wants marked pixels of defects in every split."""
-        found = []
-        for split, own in rows.items():
-            marked = self.pack.has_mask[own]
-            if self.pack.masks is None or not self.pack.masks[own][marked].any():
-                found.append(
-                    f"task segment: no image of the {split} split has a mask with a defect; expected masks beside the images, or task: classify"
-                )
-        return found
+        bare = [split for split, own in rows.items() if self.pack.masks is None or not self.pack.masks[own][self.pack.has_mask[own]].any()]
+        text = f"task segment: no image of the {', '.join(bare)} split has a mask with a defect; expected masks beside the images, or task: classify"
+        return [text] if bare else []

@@ -169,3 +169,9 @@ def test_the_classes_of_a_segmenter_s_weights_count_once_they_are_known(tmp_path
     assert chosen.problems(own, size_px=32, channels=1) == chosen.problems(own, size_px=32, channels=1, num_classes=3) == []
     (text,) = chosen.problems(own, size_px=32, channels=1, num_classes=2)
     assert "2 of " in text and "segmentation_head.0.weight: expected 2x" in text
+
+
+def test_state_dicts_of_torch_s_older_format_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    assert torch.equal(read_weights(str(path))["w"], torch.ones(2))
