@@ -32,6 +32,8 @@ SCORES = {
     "harmonic_mean": "trainables.scores.zero_shot:harmonic_mean",
     "zsl_accuracy": "trainables.scores.zero_shot:zsl_accuracy",
     "auc_unseen": "trainables.scores.detection:auc",
+    "unseen_found": "trainables.zero_shot.answers:router_scores",
+    "alarm_harmonic_mean": "trainables.zero_shot.answers:router_scores",
     "robustness": "trainables.scores.robustness:area_under_curve",
     "tstr": "trainables.diagnostics:diagnose",
     "trts": "trainables.diagnostics:diagnose",
