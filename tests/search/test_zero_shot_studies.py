@@ -103,6 +103,7 @@ def test_a_run_becomes_a_system_that_is_loaded_again(folder: Path, tmp_path: Pat
         "missed defects",
         "latency",
         "training the detector of",
+        "looking at the test images",
     ):
         assert words in done.output, words
     assert sorted(path.name for path in out.iterdir()) == [SCORES, OUTLINE, WEIGHTS]
