@@ -21,7 +21,7 @@ TRANSLATION = ["generators/bases/image_to_image.py", "generators/networks/transl
 RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/residual", "bases/image_to_image")]
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures")] + [
-    f"datasets/copies/{name}.py" for name in ("groups", "keypoints", "matching", "alignment")
+    f"datasets/copies/{name}.py" for name in ("groups", "keypoints", "matching", "alignment", "repetition")
 ]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "8c5db73e7260"),
@@ -32,7 +32,7 @@ STAGES = {
     ),
     "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "5491a0ee9a57"),
     "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "f24d5ad52bd9"),
-    "datasets.packs:VERSION": (3, PACKS, "525591de9d56"),
+    "datasets.packs:VERSION": (4, PACKS, "da07b6940246"),
     "datasets.patches:VERSION": (1, [f"datasets/{name}.py" for name in ("patches", "borders", "preprocessing")], "1b7778764de7"),
     "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "fb2b5e29147b"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "39da652218ee"),

@@ -20,7 +20,7 @@ from trainables.datasets.survey import Survey, survey
 from trainables.errors import DatasetError
 from trainables.store import Entry, Store, stage_key
 
-VERSION = 3
+VERSION = 4
 FILE = "pack.arrow"
 
 

@@ -10,10 +10,12 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from trainables.datasets.copies.alignment import Agreement, Subject, agreement, overlap, prepare
 from trainables.datasets.copies.keypoints import Floats, View, find_keypoints, view_of
 from trainables.datasets.copies.matching import propose
+from trainables.datasets.copies.repetition import repeats
 from trainables.datasets.pictures import thumbnail
 
 THUMBNAIL_PX = 32
@@ -45,10 +47,17 @@ CHANGED, CLOSE = (0.85, 0.6, 0.6), (0.95, 0.95, 0.8)
 """Least correlation as a whole, least median over parts, and least ratio of the weakest tenth of the parts to that median: in a mosaic of two
 pictures (NEU_Seg has some) most parts agree perfectly and the others not at all."""
 
+REPEATED = 0.98
+"""Least correlation as a whole of pictures that repeat themselves: weaves and knurls lie upon each other at 0.94 to 0.97, mesh on mesh."""
+
 FAILURES = 24
 """Proposals of a picture that may prove wrong before no more are tried: where all show one part from one view, there is one for each pair."""
 
-_BLOCK = 1024
+_BLOCK = 256
+_PAIRS = 2**16
+
+DIRECTIONS = 12
+"""Directions of thumbnails in which those that may be alike are looked up: enough to leave few, and few enough to look up fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +133,37 @@ def whole_copies(ones: Floats, others: Floats) -> Iterator[tuple[int, int]]:
     everything = left if others is ones else np.concatenate([left, _unit(others.reshape(len(others), -1))])
     common = everything.mean(axis=0) if len(everything) >= ENOUGH else np.zeros_like(left[0])
     own = _unit(left - common)
+    main = _main_directions(own)
     for turns in range(4):
         turned = np.rot90(others, turns, axes=(1, 2))
         for seen in (turned, turned[:, :, ::-1]):
             right = _unit(seen.reshape(len(others), -1))
-            for top in range(0, len(left), _BLOCK):
-                for start in range(0, len(right), _BLOCK):
-                    alike = np.argwhere(left[top : top + _BLOCK] @ right[start : start + _BLOCK].T > SAME) + (top, start)
-                    rest = _unit(right[alike[:, 1]] - common)
-                    kept = alike[(own[alike[:, 0]] * rest).sum(axis=1) > SAME_REST]
-                    yield from ((int(i), int(j)) for i, j in kept)
+            rest = _unit(right - common)
+            for alike in _near(own @ main, rest @ main):
+                kept = (left[alike[:, 0]] * right[alike[:, 1]]).sum(axis=1) > SAME
+                kept &= (own[alike[:, 0]] * rest[alike[:, 1]]).sum(axis=1) > SAME_REST
+                yield from ((int(i), int(j)) for i, j in alike[kept])
+
+
+def _main_directions(rows: Floats) -> Floats:
+    """Gives the directions in which unit rows differ most, (D, at most `DIRECTIONS`), orthonormal."""
+    _, vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows.astype(np.float64))
+    return np.asarray(vectors[:, ::-1][:, :DIRECTIONS], dtype=np.float32)
+
+
+def _near(ones: Floats, others: Floats) -> Iterator[npt.NDArray[np.int64]]:
+    """Lists pairs (n, 2) of rows that may be alike, some at a time: unit vectors with a product above `SAME_REST` are no further apart than this, and
+    in some of their directions nearer still, so that no pair is lost."""
+    furthest = (2.0 * (1.0 - SAME_REST)) ** 0.5 + 1e-3
+    tree = cKDTree(others)
+    for top in range(0, len(ones), _BLOCK):
+        found = tree.query_ball_point(ones[top : top + _BLOCK], furthest, workers=-1, return_sorted=False)
+        counts = [len(own) for own in found]
+        rows = np.repeat(np.arange(top, top + len(found)), counts)
+        columns = np.concatenate([np.asarray(own, dtype=np.int64) for own in found])
+        pairs = np.column_stack([rows, columns])
+        for start in range(0, len(pairs), _PAIRS):
+            yield pairs[start : start + _PAIRS]
 
 
 def partial_copies(looks: Sequence[Look], *, skip: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
@@ -147,6 +177,7 @@ def partial_copies(looks: Sequence[Look], *, skip: Callable[[int, int], bool]) -
     middles = np.array([[(length - 1) / 2 for length in view.shape] for view in views], dtype=np.float32).reshape(-1, 2)
     common = _common(views)
     subject: Callable[[int], Subject] = lru_cache(maxsize=4096)(lambda i: prepare(views[i], common.get(views[i].shape)))
+    repeating: Callable[[int], bool] = lru_cache(maxsize=None)(lambda i: repeats(views[i]))
     failures = [0] * len(looks)
     for proposal in propose([find_keypoints(view) for view in views], middles):
         i, j = proposal.one, proposal.other
@@ -155,7 +186,7 @@ def partial_copies(looks: Sequence[Look], *, skip: Callable[[int, int], bool]) -
         if max(inside, covered) < INSIDE - 0.1 or min(inside, covered) < COVERED or max(failures[i], failures[j]) >= FAILURES or skip(i, j):
             continue
         found = agreement(subject(i), subject(j), proposal)
-        if found is not None and is_copy(found, proposal.votes):
+        if found is not None and is_copy(found, proposal.votes) and (found.correlation >= REPEATED or not (repeating(i) or repeating(j))):
             yield i, j
         else:
             failures[i] += 1

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from trainables.datasets.copies import groups
 from trainables.datasets.copies.groups import Look, find_groups, look, near_copies, whole_copies
+from trainables.datasets.copies.repetition import repeats
 from trainables.datasets.pictures import read_picture
 from trainables.datasets.procedural import CLASSES, draw
+from trainables.datasets.surfaces import textures
 
 Pixels = npt.NDArray[np.uint8]
 KINDS = (*CLASSES, "defect_free")
@@ -201,3 +204,38 @@ def test_all_copies_across_the_three_neu_sets_are_found_and_no_other_pair(every:
     assert true_pairs.sum() > 4000 / every
     assert (true_pairs & found_pairs).sum() >= 0.99 * true_pairs.sum()
     assert not (found_pairs & ~true_pairs).any()
+
+
+def test_thumbnails_are_looked_up_without_losing_a_pair() -> None:
+    rng = np.random.default_rng(0)
+    ones = gaussian_filter(rng.normal(size=(60, 32, 32)), (0, 2, 2)).astype(np.float32) * 100.0
+    # From copies to strangers, so that some pairs lie on either side of the limits.
+    others = np.concatenate([ones + share * 12.0 * gaussian_filter(rng.normal(size=ones.shape), (0, 1, 1)) for share in (0.0, 0.5, 1.0, 2.0)])
+    others = np.rot90(others, 3, axes=(1, 2)).astype(np.float32)
+    flat = groups._unit(np.concatenate([ones.reshape(60, -1), others.reshape(240, -1)]))
+    common = flat.mean(axis=0)
+    expected = set()
+    for turns in range(4):
+        for seen in (np.rot90(others, turns, axes=(1, 2)), np.rot90(others, turns, axes=(1, 2))[:, :, ::-1]):
+            right = groups._unit(seen.reshape(240, -1))
+            alike = (flat[:60] @ right.T > groups.SAME) & (groups._unit(flat[:60] - common) @ groups._unit(right - common).T > groups.SAME_REST)
+            expected |= {(int(i), int(j)) for i, j in np.argwhere(alike)}
+    assert set(groups.whole_copies(ones, others)) == expected and 60 < len(expected) < 240
+
+
+@pytest.mark.parametrize("kind", ["woven", "knurled", "perforated", "ribbed"])
+def test_pictures_of_one_mesh_are_not_copies_and_a_turned_one_is(kind: str) -> None:
+    pictures = [textures.draw(kind, defective=number % 3 == 0, size_px=64, seed=1000 + number).pixels for number in range(40)]
+    pictures.append(np.rot90(pictures[3]))
+    found = find_groups([look(own) for own in pictures], [str(number) for number in range(41)], [None] * 41)
+    assert found.tolist() == [*range(40), 3]
+
+
+def test_meshes_repeat_themselves_and_streaks_do_not() -> None:
+    rng = np.random.default_rng(0)
+    down, across = np.mgrid[0:96, 0:96]
+    assert repeats((np.sin(down / 2) * np.sin(across / 2) * 60 + 128 + rng.normal(0, 5, (96, 96))).astype(np.uint8))
+    assert repeats((np.sin(down / 2) * 60 + 128 + rng.normal(0, 5, (96, 96))).astype(np.uint8))
+    streaks = gaussian_filter1d(rng.normal(size=(96, 1)), 2, axis=0) * 60 + np.zeros((96, 96)) + 128
+    assert not repeats((streaks + rng.normal(0, 5, (96, 96))).astype(np.uint8))
+    assert not repeats(np.full((96, 96), 7, dtype=np.uint8)) and not repeats(np.zeros((10, 96), dtype=np.uint8))
