@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 USER_MARK := .venv/installed
 DEV_MARK := .venv/installed-dev
+# A test file at a time on each processor; what a file sets up is set up once.
+BESIDE := -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow lint format clean
 
@@ -10,10 +12,10 @@ demo: $(USER_MARK)
 	$(BIN)/tundish demo
 
 test: $(DEV_MARK)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(BESIDE)
 
 test-slow: $(DEV_MARK)
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(BESIDE) -m ""
 
 lint: $(DEV_MARK)
 	$(BIN)/ruff check .

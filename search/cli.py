@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from search.study import Study
+    from search.studies.study import Study
     from trainables.datasets.settings import DataSettings
 
 FAILED, USAGE, DATA, INTERRUPTED = 1, 2, 3, 130
@@ -29,8 +29,8 @@ ERRORS = {
     "trainables.errors.BadInput": USAGE,
     "trainables.errors.TrialFailure": FAILED,
     "spaces.domains.SpaceError": USAGE,
-    "search.study.StudyError": USAGE,
-    "search.document.DocumentError": USAGE,
+    "search.studies.study.StudyError": USAGE,
+    "search.studies.document.DocumentError": USAGE,
     "reports.records.RecordError": FAILED,
     "cluster.connect.ClusterError": FAILED,
     "search.lease.RunError": FAILED,
@@ -109,7 +109,7 @@ def demo(sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, ext
 @_data_options
 def init(path: Path, output: Path, force: bool, **options: Any) -> None:
     """Check a folder of images and write a commented study file for it."""
-    from search.starter import study_text
+    from search.studies.starter import study_text
 
     if output.exists() and not force:
         raise click.UsageError(f"{output} exists. Give --force to overwrite it, or --output FILE for another.")
@@ -130,13 +130,13 @@ def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str 
     if (study is None) == (data is None):
         raise click.UsageError("give either a study file or --data FOLDER; `tundish demo` needs neither.")
     if study is not None:
-        from search.study_file import load_study
+        from search.studies.study_file import load_study
 
         chosen = load_study(study, _with_name(sets, name), thorough=True)
     else:
         assert data is not None
-        from search.starter import study_text
-        from search.study_file import parse_study
+        from search.studies.starter import study_text
+        from search.studies.study_file import parse_study
 
         text = study_text(_data_settings(data), name=_name_of(data))
         chosen = parse_study(text, f"study for {data}", _with_name(sets, name), thorough=True)
@@ -279,7 +279,7 @@ def space() -> None:
 def space_show(study: Path | None, sets: tuple[str, ...]) -> None:
     """Print the search space as a tree: of a study, or everything there is."""
     if study is not None:
-        from search.study_file import load_study
+        from search.studies.study_file import load_study
 
         click.echo(load_study(study, sets).space.describe())
         return
@@ -345,7 +345,7 @@ def doctor(runs: str, store: str, as_json: bool) -> None:
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
-    from search.schema import json_schema
+    from search.studies.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
 
@@ -408,7 +408,7 @@ def _preset(name: str) -> str:
 
 
 def _load_preset(name: str, sets: Sequence[str]) -> "Study":
-    from search.study_file import parse_study
+    from search.studies.study_file import parse_study
 
     return parse_study(_preset(name), f"preset {name}", sets, thorough=True)
 

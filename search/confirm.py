@@ -12,7 +12,7 @@ from typing import Any
 from reports.records import Asked, Record
 from reports.verdict import headline_score
 from search.fronts import Value, objective_values, ranks, sign
-from search.study import Objective
+from search.studies.study import Objective
 from trainables.recipe import Unit
 
 TWIN = "same inspector"

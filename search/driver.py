@@ -18,9 +18,9 @@ from search.attempt import Attempt, Halt
 from search.console import Header
 from search.ledger import Ledger
 from search.moves import Plan, starting_points
-from search.recipes import baseline_params, build_recipe, drawing_settings, untrained_families
 from search.refresh import Refresher
-from search.study import Study
+from search.studies.recipes import baseline_params, build_recipe, drawing_settings, untrained_families
+from search.studies.study import Study
 from trainables.errors import StoreError
 from trainables.progress import Progress
 from trainables.recipe import Recipe

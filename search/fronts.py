@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from reports.records import Record
-from search.study import Objective
+from search.studies.study import Objective
 
 Value = tuple[float, ...]
 """One value for each objective, in their order."""

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from reports.records import Asked, Record
 from search.distributions import distributions
 from search.fronts import objective_values
-from search.study import Objective
+from search.studies.study import Objective
 from spaces.space import Space
 
 JOURNAL = "optuna.journal"

@@ -17,7 +17,7 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from reports.records import Asked, Record
 from search.distributions import Group, groups
 from search.fronts import Value, objective_values, ranks
-from search.study import Study
+from search.studies.study import Study
 from spaces.domains import Scalar
 from trainables.seeds import child_seed
 

@@ -14,8 +14,8 @@ from reports.records import Asked, Record
 from search.budget import StageCost, measured, spent
 from search.confirm import fresh_units, inspector_of, to_confirm
 from search.fronts import Value, objective_values, ranks, sign
-from search.recipes import paper_params, try_params
-from search.study import Study
+from search.studies.recipes import paper_params, try_params
+from search.studies.study import Study
 from trainables.recipe import Unit
 
 MOST_REUSES = 3

@@ -23,11 +23,12 @@ from PIL import Image
 from reports.records import write_json, write_whole
 from search.lease import Lease
 from search.ledger import Ledger
-from search.measured import group_problems, read_groups
-from search.recipes import preprocess_part, preprocess_points, uses_attributes, validate
-from search.study import Resolved, Study, StudyError
-from search.study_file import continue_study, load_study
-from search.weight_files import changed_files, weight_files
+from search.studies.checks import uses_attributes, validate
+from search.studies.measured import group_problems, read_groups
+from search.studies.recipes import preprocess_part, preprocess_points
+from search.studies.study import Resolved, Study, StudyError
+from search.studies.study_file import continue_study, load_study
+from search.studies.weight_files import changed_files, weight_files
 from trainables.conditioning.attributes import attribute_file, content, study_attributes
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.errors import DatasetError

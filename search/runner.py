@@ -4,8 +4,8 @@ from cluster.resources import default_workers, detect
 from search.driver import TRIAL_FUNCTION, Means, Watcher, drive
 from search.ledger import Ledger
 from search.prepare import Place, begun, resolve
-from search.recipes import validate
-from search.study import Study
+from search.studies.checks import validate
+from search.studies.study import Study
 from trainables.store import Store
 
 

@@ -10,10 +10,10 @@ from cluster.resources import detect
 from reports.records import write_whole
 from reports.run import Run, Trial, read_run
 from reports.verdict import headline_score, verdict
-from search.document import read_document
 from search.status import standing
-from search.study import Study, StudyError
-from search.study_file import load_study
+from search.studies.document import read_document
+from search.studies.study import Study, StudyError
+from search.studies.study_file import load_study
 from trainables.errors import SettingsError
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart, Recipe, Unit

@@ -12,7 +12,7 @@ from search.asker import FINISHED, WAIT, Asker, Failure
 from search.driver import recipe_builder
 from search.ledger import LOST_WORKERS, Ledger
 from search.moves import Plan, starting_points
-from search.recipes import baseline_params
+from search.studies.recipes import baseline_params
 from trainables.progress import Progress, Scores, StageUse
 from trainables.store import Store
 

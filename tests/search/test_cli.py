@@ -90,7 +90,7 @@ def test_errors_that_have_an_exit_code_exist() -> None:
         ("trainables.errors.DatasetError", 3),
         ("trainables.errors.SettingsError", 2),
         ("trainables.errors.StoreError", 1),
-        ("search.study.StudyError", 2),
+        ("search.studies.study.StudyError", 2),
         ("search.lease.RunError", 1),
         ("cluster.connect.ClusterError", 1),
     ],

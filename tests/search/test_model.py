@@ -8,7 +8,7 @@ from fake_study import make_study
 from reports.records import Asked, Record
 from search.distributions import groups
 from search.model import RANDOM_FIRST, Model
-from search.study import Study
+from search.studies.study import Study
 from spaces.domains import Choice, Float
 from spaces.space import Space
 

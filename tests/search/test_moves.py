@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from reports.records import Asked, Record
 from search.fronts import ranks
 from search.moves import MOST_REUSES, Move, Plan, next_move, starting_points
-from search.recipes import baseline_params
-from search.study import Objective
+from search.studies.recipes import baseline_params
+from search.studies.study import Objective
 
 GOALS = (Objective(score="val_accuracy", direction="maximize"), Objective(score="val_kid_random", direction="minimize"))
 

@@ -20,8 +20,8 @@ from search.driver import FAILED, INTERRUPTED, OK
 from search.lease import Lease, RunError
 from search.ledger import request_stop
 from search.runner import run_study
-from search.study import StudyError
-from search.study_file import load_study, parse_study
+from search.studies.study import StudyError
+from search.studies.study_file import load_study, parse_study
 from trainables.errors import DatasetError, StoreError
 from trainables.scores.extractors import Resolved as Extractor
 

@@ -16,8 +16,8 @@ from reports.zero_shot import tables
 from search.cli import cli
 from search.driver import OK
 from search.runner import run_study
-from search.study import StudyError
-from search.study_file import parse_study
+from search.studies.study import StudyError
+from search.studies.study_file import parse_study
 from search.system import SCORES, choose, detector_part
 from trainables.two_stage import OUTLINE, WEIGHTS, load_system
 

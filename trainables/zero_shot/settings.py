@@ -35,8 +35,8 @@ class ZeroShotPart:
     calibrate: bool = True
     """Whether the classifier's unseen logits are raised or lowered together, so that it calls just `percentile` hundredths of the seen classes'
     validation images seen (calibrated stacking, Chao et al. 2016). No paper here does; TF-VAEGAN's authors take the pass that is best on test, which
-    nobody may. On the drawn textures, pairs of seen classes pretended unseen, it raises the harmonic mean of every generator that was tried
-    (README, What we measured), so that it is the default. Without effect where a threshold decides anyway."""
+    nobody may. On the drawn textures, pairs of seen classes pretended unseen, it raised the harmonic mean of all generators that were tried
+    but one, which had none (README, What we measured), so that it is the default. Without effect where a threshold decides anyway."""
     classify: Literal["family", "features", "embedded"] = "family"
     """What the classifier is shown: features; these with the hidden layer of the attribute decoder and what it reads (TF-VAEGAN); or the family's own
     way: features for vaegan_ce, embedded for tf_vaegan."""

@@ -19,8 +19,8 @@ from search.driver import Means, drive
 from search.index import Index
 from search.ledger import Ledger
 from search.moves import Plan, starting_points
-from search.recipes import baseline_params
-from search.study import ConfirmSettings, Objective, Resolved, SearchSettings, Storage, Study
+from search.studies.recipes import baseline_params
+from search.studies.study import ConfirmSettings, Objective, Resolved, SearchSettings, Storage, Study
 from spaces.domains import Categorical, Float, Int
 from spaces.whole import whole_space
 from trainables.datasets.settings import DataSettings

@@ -1,6 +1,6 @@
 """Whether a generator can be trained at all on what a study gives it: one function, asked before the images are packed and again once they are split.
 
-Called by `search.recipes`, which says it with the places of the study file.
+Called by `search.studies.checks`, which says it with the places of the study file.
 """
 
 from collections.abc import Mapping

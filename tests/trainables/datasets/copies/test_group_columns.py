@@ -44,9 +44,7 @@ def test_a_study_goes_on_with_what_it_began_with(pack: Pack, tmp_path: Path) -> 
 
 def test_columns_that_make_no_groups_are_refused(pack: Pack, tmp_path: Path) -> None:
     data = table(tmp_path / "parts.csv", pack)
-    with pytest.raises(
-        DatasetError, match=r"no column lines; did you mean line\?\n.*no column nought\n  The columns are path, group, line"
-    ):
+    with pytest.raises(DatasetError, match=r"no column lines; did you mean line\?\n.*no column nought\n  The columns are path, group, line"):
         read_group_columns(data, ("lines", "nought"), pack)
     with pytest.raises(DatasetError, match=rf"serial has 22 values \(10, 11, 12, ...\); expected a column of {MOST_VALUES} at most"):
         read_group_columns(data, ("serial",), pack)

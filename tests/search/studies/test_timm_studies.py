@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from search.schema import json_schema
-from search.study import StudyError
-from search.study_file import parse_study
+from search.studies.schema import json_schema
+from search.studies.study import StudyError
+from search.studies.study_file import parse_study
 
 TEXT = """\
 study: s
@@ -40,7 +40,7 @@ def test_what_does_not_exist_or_fit_is_refused() -> None:
 
 def test_reading_a_study_loads_neither_torch_nor_timm() -> None:
     code = (
-        f"import sys\nfrom search.study_file import parse_study\nparse_study({TEXT!r}, 's.yaml')\nassert not {{'torch', 'timm'}} & set(sys.modules)"
+        f"import sys\nfrom search.studies.study_file import parse_study\nparse_study({TEXT!r}, 's.yaml')\nassert not {{'torch', 'timm'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from search.recipes import build_recipe, paper_params, problems
-from search.study import Resolved, Study, StudyError
-from search.study_file import parse_study
+from search.studies.checks import problems
+from search.studies.recipes import build_recipe, paper_params
+from search.studies.study import Resolved, Study, StudyError
+from search.studies.study_file import parse_study
 from trainables.conditioning.attributes import OWN_TABLES, TEMPLATE
 from trainables.recipe import ConditioningPart
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search import recipes, telling
-from search.document import DocumentError, read_document
-from search.study import (
+from search.studies import checks, recipes, telling
+from search.studies.document import DocumentError, read_document
+from search.studies.study import (
     Objective,
     Resolved,
     Resources,
@@ -23,7 +23,7 @@ from search.study import (
     objective_problem,
     possible_extractors,
 )
-from search.weight_files import moved_files, with_places
+from search.studies.weight_files import moved_files, with_places
 from spaces import preprocessing
 from spaces.domains import SpaceError, nearest
 from spaces.generators import GENERATOR_SPACES
@@ -119,7 +119,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     elif task != "zero_shot" and plain.get("zero_shot") is not None:
         problems.append(("zero_shot", f"only task: zero_shot has unseen classes, and this one is {task}"))
     if settings["data"] is not None:
-        problems += recipes.data_problems(settings["data"])
+        problems += checks.data_problems(settings["data"])
     if space is not None:
         for i, point in enumerate(search.tries):
             found = telling.of_point(dict(flatten(point, space.names())), settings["data"]) or point_problems(space, point)
@@ -144,7 +144,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
         if search.trials <= baselines:
             problems.append(("search.trials", f"{search.trials} leaves nothing to search: the baselines alone are {baselines}"))
         elif thorough:
-            problems = recipes.problems(study)
+            problems = checks.problems(study)
         if not problems:
             return study
     raise StudyError("\n".join(f"{document.where(dotted)}: {dotted}: {text}" for dotted, text in dict.fromkeys(problems)))
@@ -259,7 +259,7 @@ def _space(given: Any, whole: Space, task: TaskName, data: DataSettings | None, 
     problems += telling.without_effect(kept if not refused else {}, space)
     if "preprocess.grid" in wanted and "preprocess.grid" not in space.names():
         problems.append(("space.preprocess.grid", "has no effect: preprocess.kind leaves patches out; add it there, or drop this line"))
-    problems += recipes.preprocess_problems(space)
+    problems += checks.preprocess_problems(space)
     return space
 
 

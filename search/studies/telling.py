@@ -1,6 +1,6 @@
 """How a study's generators are told the class: what goes without saying where it has no attributes, and what cannot be asked for.
 
-Called by `search.study_file` while it narrows the space. Imports no torch.
+Called by `search.studies.study_file` while it narrows the space. Imports no torch.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
-"""Whether a study that shows its inspectors synthetic images in the place of real ones can do so: said at validation, by `search.recipes`."""
+"""Whether a study that shows its inspectors synthetic images in the place of real ones can do so: said at validation, by `checks`."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from search.study import Study
+from search.studies.study import Study
 from spaces.conditioning import FROM_ATTRIBUTES
 from spaces.domains import Domain
 from trainables.datasets.listing import DEFECT_FREE

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from search.study import Study
+from search.studies.study import Study
 from spaces.domains import nearest
 from trainables.errors import BadInput
 from trainables.scores.names import ROBUSTNESS, SIZE_GROUPS, group_label, parse_name

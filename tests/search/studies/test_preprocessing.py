@@ -13,11 +13,12 @@ from search.confirm import inspector_of
 from search.ledger import Ledger
 from search.moves import UPSTREAM
 from search.prepare import Place, resolve
-from search.recipes import baseline_params, build_recipe, paper_params, patch_problems, reference_inspector
-from search.schema import json_schema
 from search.status import describe
-from search.study import Resolved, Study, StudyError
-from search.study_file import parse_study
+from search.studies.checks import patch_problems
+from search.studies.recipes import baseline_params, build_recipe, paper_params, reference_inspector
+from search.studies.schema import json_schema
+from search.studies.study import Resolved, Study, StudyError
+from search.studies.study_file import parse_study
 from spaces.preprocessing import PREPROCESS
 from spaces.space import Space
 from trainables.datasets.preprocessing import PreprocessPart

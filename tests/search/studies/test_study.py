@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from search.schema import json_schema
-from search.starter import study_text
-from search.study import Objective, Resolved, Study, StudyError
-from search.study_file import continue_study, load_study, parse_study
+from search.studies.schema import json_schema
+from search.studies.starter import study_text
+from search.studies.study import Objective, Resolved, Study, StudyError
+from search.studies.study_file import continue_study, load_study, parse_study
 from spaces.generators import GENERATOR_SPACES
 from trainables.datasets import DATASETS
 from trainables.datasets.settings import DataSettings

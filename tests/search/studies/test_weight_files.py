@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from search.recipes import baseline_params, build_recipe
-from search.study import Resolved, Study, StudyError
-from search.study_file import continue_study, parse_study
-from search.weight_files import changed_files, weight_files
+from search.studies.recipes import baseline_params, build_recipe
+from search.studies.study import Resolved, Study, StudyError
+from search.studies.study_file import continue_study, parse_study
+from search.studies.weight_files import changed_files, weight_files
 
 TEXT = """
 study: s

@@ -10,8 +10,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from search.study import Study
-from search.study_file import SECTIONS, base_space
+from search.studies.study import Study
+from search.studies.study_file import SECTIONS, base_space
 from spaces.domains import Categorical, Choice, Domain, Fixed, Float, Int, Text
 from spaces.inspectors import INSPECTOR_SPACES, OPEN, OPEN_LETTERS
 from trainables.datasets import DATASETS

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from search.recipes import baseline_params, build_recipe, paper_params, problems, reference_inspector, try_params
-from search.study import Resolved, Study
-from search.study_file import parse_study
+from search.studies.checks import problems
+from search.studies.recipes import baseline_params, build_recipe, paper_params, reference_inspector, try_params
+from search.studies.study import Resolved, Study
+from search.studies.study_file import parse_study
 from spaces.conditioning import SETTINGS
 from trainables.recipe import Amount, InspectorPart, Recipe, Unit
 
@@ -145,7 +146,7 @@ def test_diagnostics_are_taken_of_the_confirmed_or_where_they_are_an_objective(s
 
 @pytest.mark.parametrize(("task", "kind", "outputs"), [("classify", "fcn", 3), ("segment", "smp:unet", 2), ("detect", "segdecnet", 1)])
 def test_inspectors_are_checked_for_the_classes_there_are(task: str, kind: str, outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from search import recipes
+    from search.studies import checks
 
     told: list[int | None] = []
 
@@ -153,7 +154,7 @@ def test_inspectors_are_checked_for_the_classes_there_are(task: str, kind: str, 
         told.append(num_classes)
         return []
 
-    monkeypatch.setattr(recipes.pick(recipes.INSPECTORS, kind, "inspector"), "problems", asked)
+    monkeypatch.setattr(checks.pick(checks.INSPECTORS, kind, "inspector"), "problems", asked)
     lines = [f"  inspector: {{kind: ['{kind}']}}" if line.startswith("  inspector:") else line for line in TEXT.splitlines()]
     own = parse_study("\n".join([f"task: {task}", *lines]), "s.yaml", ["space.generator.family=[dcgan]"])
     counts = {cls: {"train": 200, "val": 5, "test": 5} for cls in ("a", "b", "defect_free")}

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.measured import group_problems, measured_problems, read_groups
-from search.recipes import baseline_params, build_recipe
-from search.schema import json_schema
-from search.study import Resolved, Study, StudyError, direction_of, objective_problem
-from search.study_file import parse_study
+from search.studies.measured import group_problems, measured_problems, read_groups
+from search.studies.recipes import baseline_params, build_recipe
+from search.studies.schema import json_schema
+from search.studies.study import Resolved, Study, StudyError, direction_of, objective_problem
+from search.studies.study_file import parse_study
 from trainables.datasets.packs import pack_dataset
 from trainables.datasets.procedural import draw
 from trainables.datasets.splits import split
@@ -68,7 +68,7 @@ def test_a_direction_is_that_of_the_score() -> None:
 
 
 def test_corruptions_are_named_or_all_of_them() -> None:
-    from search.study import ScoreSettings
+    from search.studies.study import ScoreSettings
 
     for text, expected in ((True, CORRUPTIONS), ("all", CORRUPTIONS), (False, ()), (["noise"], ("noise",)), ([], ())):
         made = from_plain(ScoreSettings, {"robustness": text})

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from search.replacing import replacement_problems
-from search.study_file import parse_study
+from search.studies.replacing import replacement_problems
+from search.studies.study_file import parse_study
 
 TEXT = """
 study: s

@@ -1,6 +1,6 @@
 """Files of weights that a study's inspectors begin with: known by their content, so that a run goes on where they were moved.
 
-Called by `search.prepare` when a study starts, by `search.study_file` when it goes on, and by `search.recipes` wherever an inspector is made.
+Called by `search.prepare` when a study starts, by `study_file` when it goes on, and by `recipes` wherever an inspector is made.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search.study import Resolved, Study
+from search.studies.study import Resolved, Study
 from spaces.space import flatten
 from trainables.inspectors import FILES
 from trainables.recipe import InspectorPart

@@ -10,8 +10,8 @@ from fake_study import Silent
 from reports.records import Asked, Record, read_record, trial_folder
 from search.driver import OK, TRIAL_FUNCTION
 from search.runner import run_study
-from search.study import StudyError
-from search.study_file import load_study, parse_study
+from search.studies.study import StudyError
+from search.studies.study_file import load_study, parse_study
 from trainables.conditioning.attributes import OWN_TABLES
 from trainables.conditioning.stage import TABLE
 

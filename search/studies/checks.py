@@ -1,199 +1,48 @@
-"""From a study and a suggestion to the recipe of one trial; the points that are tried first; and whether a study fits what is installed."""
+"""Whether a study fits the families, inspectors and data sets there are, and its images: said at validation, all problems at once.
 
-import itertools
+Called by `study_file`, thoroughly, and by `search.prepare` once the images are split. What synthetic images replace, and what is measured beside the
+task's scores, is checked in `replacing` and `measured`.
+"""
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from search.measured import corruptions, measured_problems
-from search.replacing import replacement_problems
-from search.study import Study, StudyError
-from search.weight_files import located
-from spaces.conditioning import FROM_ATTRIBUTES, SETTINGS
-from spaces.domains import Categorical
-from spaces.space import Space, flatten
+from search.studies.measured import measured_problems
+from search.studies.recipes import (
+    generator_part,
+    inspector_part,
+    preprocess_part,
+    preprocess_points,
+    synthesis_part,
+    try_params,
+    zero_shot_part,
+)
+from search.studies.replacing import replacement_problems
+from search.studies.study import Study, StudyError
+from search.studies.weight_files import located
+from spaces.conditioning import FROM_ATTRIBUTES
+from spaces.space import Space
 from trainables.conditioning.attributes import attribute_file, missing_classes, study_attributes
 from trainables.datasets import DATASETS, DRAWN, PHYSICAL
-from trainables.datasets.preprocessing import PreprocessPart
 from trainables.datasets.settings import DataSettings
 from trainables.errors import SettingsError
 from trainables.generators import GENERATORS
 from trainables.inspectors import INSPECTORS
-from trainables.recipe import Amount, ConditioningPart, GeneratorPart, InspectorPart, MaskPart, Recipe, ScorePart, SynthesisPart, Unit
+from trainables.recipe import InspectorPart
 from trainables.registry import pick
 from trainables.scores.names import MMD, TEXTURES, diagnostic_names, full_name, image_score_names
 from trainables.settings import from_plain
-from trainables.zero_shot.settings import ZeroShotPart
-
-BASELINES: dict[str, dict[str, str]] = {
-    "plain": {},
-    "oversample": {"balance": "oversample"},
-    "undersample": {"balance": "undersample"},
-    "augment": {"augment": "classical"},
-}
-"""Baseline -> the inspector's settings that it changes."""
 
 
-def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Unit] = (Unit(),), judge: bool = False) -> Recipe:
-    """Builds the recipe of one trial.
+def validate(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None = None) -> None:
+    """Refuses a study that does not fit the families, inspectors and data sets there are, or its images. Imports torch.
 
-    Args:
-        study: resolved.
-        params: every setting that applies, by dotted name; a `baseline` among them means real images alone.
-        units: replicates.
-        judge: True reads the test split.
+    Raises:
+        StudyError: every problem.
     """
-    settled = study.resolved
-    assert settled is not None, "a study is resolved before its first trial"
-    real_only = "baseline" in params
-    return Recipe(
-        task=study.task,
-        preprocess=preprocess_part(params),
-        data=study.data,
-        fingerprint=settled.fingerprint,
-        generator=None if real_only else generator_part(params),
-        synthesis=None if real_only else synthesis_part(params),
-        inspector=located(inspector_part(params), settled),
-        scores=ScorePart(
-            extractor=settled.extractor,
-            inception_weights=settled.inception_weights,
-            weights_hash=settled.weights_hash,
-            inspector=located(reference_inspector(study), settled),
-            diagnostics=not real_only and _is_diagnosed(study, confirmed=judge),
-            columns=study.scores.group_columns,
-            columns_hash=settled.columns,
-            robustness=corruptions(study, judge=judge),
-        ),
-        zero_shot=zero_shot_part(study, params),
-        seed=study.seed,
-        units=tuple(replace(unit, fold=fold) for unit in units for fold in range(settled.folds)),
-        judge=judge,
-        precision=settled.precision,
-    )
-
-
-def _is_diagnosed(study: Study, *, confirmed: bool) -> bool:
-    """Says whether a trial with synthetic images trains on these alone, and the reverse, to look at them."""
-    wanted = {"confirmed": confirmed, "always": True, "never": False}[study.scores.diagnostics]
-    return study.task != "zero_shot" and (wanted or any(item.score in diagnostic_names(study.task) for item in study.objectives))
-
-
-def preprocess_part(params: Mapping[str, Any]) -> PreprocessPart:
-    """Reads what is done to pictures at a point; where it says nothing they stay whole."""
-    return PreprocessPart(**_below(params, "preprocess."))
-
-
-def preprocess_points(space: Space) -> list[dict[str, Any]]:
-    """Lists the ways in which a study preprocesses its pictures, the first one first: everything that is a list, beside the defaults of ranges."""
-    if "preprocess.kind" not in space.tree:
-        return [{}]
-    points = []
-    for kind in space.tree["preprocess.kind"].grid(0):
-        usual = {name: value for name, value in space.defaults({"preprocess.kind": kind}).items() if name.startswith("preprocess.")}
-        domains = {name: domain for name, domain in space.active(usual).items() if name in usual}
-        lists = [domain.grid(0) if isinstance(domain, Categorical) else [usual[name]] for name, domain in domains.items()]
-        points += [dict(zip(domains, values, strict=True)) for values in itertools.product(*lists)]
-    return points
-
-
-def preprocess_problems(space: Space) -> list[tuple[str, str]]:
-    """Says what is wrong with the ways in which a study preprocesses its pictures: (dotted name, text)."""
-    found: list[tuple[str, str]] = []
-    for point in preprocess_points(space):
-        try:
-            preprocess_part(point)
-        except SettingsError as error:
-            found += [(f"space.preprocess.{name}", text) for name, _, text in (line.partition(": ") for line in str(error).splitlines())]
-    return list(dict.fromkeys(found))
-
-
-def patch_problems(study: Study) -> list[tuple[str, str]]:
-    """Says what of a study's data cannot be had in patches: (dotted name, text)."""
-    if all(preprocess_part(point).kind == "whole" for point in preprocess_points(study.space)):
-        return []
-    found = []
-    if study.data.defect_free != "class":
-        found.append(("data.defect_free", "space.preprocess.kind: patches needs a class for patches without a defect; expected class"))
-    if study.data.backgrounds == "crops" or study.data.backgrounds_path is not None:
-        text = "space.preprocess.kind: patches starts from defect-free patches, not from squares of other scales; expected folder, or none"
-        found.append(("data.backgrounds", f"{text}, and no data.backgrounds_path"))
-    return found
-
-
-def generator_part(params: Mapping[str, Any]) -> GeneratorPart:
-    """Reads the generator's part of a point."""
-    family = params["generator.family"]
-    settings = _below(params, f"generator.{family}.")
-    told = {name: settings.pop(name) for name in SETTINGS if name in settings}
-    return GeneratorPart(
-        family=family,
-        settings=settings,
-        kimg=float(params["generator.kimg"]),
-        # A mode that is not told the class has no such settings, and a family that is told by one-hot vectors alone neither.
-        conditioning=ConditioningPart(kind=told.pop("conditioning"), **told) if told else None,
-    )
-
-
-def synthesis_part(params: Mapping[str, Any]) -> SynthesisPart:
-    """Reads the synthesis part of a point."""
-    kind = params["synthesis.amount"]
-    given = {name: params[f"synthesis.{name}"] for name in ("replaces", "truncation", "filter", "min_confidence") if f"synthesis.{name}" in params}
-    masks = MaskPart(**_below(params, "synthesis.mask_"))
-    return SynthesisPart(amount=Amount(kind=kind, value=float(params.get(f"synthesis.{kind}", 0.0))), masks=masks, **given)
-
-
-def inspector_part(params: Mapping[str, Any]) -> InspectorPart:
-    """Reads the inspector's part of a point."""
-    kind = params["inspector.kind"]
-    return InspectorPart(kind=kind, settings=_below(params, f"inspector.{kind}."))
-
-
-def zero_shot_part(study: Study, params: Mapping[str, Any]) -> ZeroShotPart | None:
-    """Reads what stands for unseen classes at a point, where a study has any; a baseline has no use for it."""
-    if study.zero_shot is None:
-        return None
-    return replace(study.zero_shot, unseen_ce=params.get("zero_shot.unseen_ce", study.zero_shot.unseen_ce))
-
-
-def reference_inspector(study: Study) -> InspectorPart:
-    """Gives the inspector whose features and confidences are used: the one that the study's first trial trains on real images alone."""
-    return inspector_part(baseline_params(study.space, ("plain",))[0])
-
-
-def baseline_params(space: Space, baselines: Sequence[str]) -> list[dict[str, Any]]:
-    """Lists the points of the baselines: each for every inspector and every way of preprocessing, `plain` of the first at the head; none twice."""
-    points: list[dict[str, Any]] = []
-    seen: list[tuple[PreprocessPart, InspectorPart]] = []
-    for baseline in baselines:
-        for kind, given in itertools.product(space.tree["inspector.kind"].grid(0), preprocess_points(space)):
-            point = {name: value for name, value in space.defaults({"inspector.kind": kind}).items() if name.startswith("inspector.")}
-            point |= {f"inspector.{kind}.{name}": value for name, value in BASELINES[baseline].items()}
-            # A study that augments everywhere has its augmented baseline already.
-            if (part := (preprocess_part(given), inspector_part(point))) not in seen:
-                seen.append(part)
-                points.append({"baseline": baseline, **given, **point})
-    return points
-
-
-def paper_params(study: Study) -> list[dict[str, Any]]:
-    """Lists each family's paper settings, as far as the study's space allows them."""
-    return [dict(study.space.defaults({"generator.family": family})) for family in study.families]
-
-
-def untrained_families(study: Study) -> frozenset[str]:
-    """Lists the study's families that learn nothing. Imports torch."""
-    return frozenset(family for family in study.families if family in GENERATORS and not pick(GENERATORS, family, "generator family").learns)
-
-
-def drawing_settings(study: Study) -> frozenset[str]:
-    """Lists the settings that decide only how images are drawn from a trained generator, by dotted name. Imports torch."""
-    kinds = {family: pick(GENERATORS, family, "generator family") for family in study.families if family in GENERATORS}
-    return frozenset(f"generator.{family}.{name}" for family, kind in kinds.items() for name in kind.sampling_settings)
-
-
-def try_params(study: Study) -> list[dict[str, Any]]:
-    """Lists the user's own points, completed by defaults."""
-    return [dict(study.space.defaults(dict(flatten(point, study.space.names())))) for point in study.search.tries]
+    if found := problems(study, split_counts):
+        raise StudyError("\n".join(f"{name}: {text}" for name, text in found))
 
 
 def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None = None) -> list[tuple[str, str]]:
@@ -239,6 +88,30 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
     usual = {text for place, text in found if place == "space.inspector.kind"}
     found = [(place, text) for place, text in found if place == "space.inspector.kind" or text not in usual]
     return list(dict.fromkeys([*found, *task_problems(study), *replacement_problems(study, split_counts)]))
+
+
+def preprocess_problems(space: Space) -> list[tuple[str, str]]:
+    """Says what is wrong with the ways in which a study preprocesses its pictures: (dotted name, text)."""
+    found: list[tuple[str, str]] = []
+    for point in preprocess_points(space):
+        try:
+            preprocess_part(point)
+        except SettingsError as error:
+            found += [(f"space.preprocess.{name}", text) for name, _, text in (line.partition(": ") for line in str(error).splitlines())]
+    return list(dict.fromkeys(found))
+
+
+def patch_problems(study: Study) -> list[tuple[str, str]]:
+    """Says what of a study's data cannot be had in patches: (dotted name, text)."""
+    if all(preprocess_part(point).kind == "whole" for point in preprocess_points(study.space)):
+        return []
+    found = []
+    if study.data.defect_free != "class":
+        found.append(("data.defect_free", "space.preprocess.kind: patches needs a class for patches without a defect; expected class"))
+    if study.data.backgrounds == "crops" or study.data.backgrounds_path is not None:
+        text = "space.preprocess.kind: patches starts from defect-free patches, not from squares of other scales; expected folder, or none"
+        found.append(("data.backgrounds", f"{text}, and no data.backgrounds_path"))
+    return found
 
 
 def outputs_of(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None) -> int | None:
@@ -343,16 +216,6 @@ def of_extractor(extractor: str) -> list[str]:
     return [*image_score_names(extractor), f"memorisation_{extractor}"]
 
 
-def validate(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None = None) -> None:
-    """Refuses a study that does not fit the families, inspectors and data sets there are, or its images. Imports torch.
-
-    Raises:
-        StudyError: every problem.
-    """
-    if found := problems(study, split_counts):
-        raise StudyError("\n".join(f"{name}: {text}" for name, text in found))
-
-
 def data_problems(data: DataSettings) -> list[tuple[str, str]]:
     """Says what in the data section does not fit the data sets there are: (dotted name, text)."""
     if data.dataset not in DATASETS:
@@ -394,7 +257,3 @@ def _shortest(space: Space, point: Mapping[str, Any], prefix: str) -> dict[str, 
     """Takes a schedule at the shortest that it may be."""
     schedule = f"{prefix}horizon_kimg"
     return {**point, schedule: space.active(point)[schedule].grid(2)[0]} if schedule in point else dict(point)
-
-
-def _below(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}

@@ -1,6 +1,6 @@
 """The study file: what is searched, in what data, for which scores, with which means. Typed, strict, every complaint with its line.
 
-`search.study_file` reads and checks it; `search.recipes` turns a study and a suggestion into the recipe of one trial.
+`study_file` reads it, `checks` looks at what it asks for; `recipes` turns a study and a suggestion into the recipe of one trial.
 """
 
 import math
