@@ -1,7 +1,8 @@
 """What a running trial says: `Progress` while it works, `Scores` at its end. Plain data, so that any process may carry it."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 DIAGNOSTICS = "diagnostics"
 """Stage of what is trained to look at synthetic images, and not for the trial's scores: it counts for no cost."""
@@ -21,6 +22,23 @@ class Progress:
     """Score at a rung, lower is better; null between rungs."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Losses and other numbers of this moment."""
+
+
+T = TypeVar("T")
+
+
+def stamped(work: Generator[Progress, None, T], **changes: Any) -> Generator[Progress, None, T]:
+    """Does the work, and tells its progress with some fields changed: whose it is."""
+    try:
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            yield replace(progress, **changes)
+    finally:
+        work.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

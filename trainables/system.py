@@ -19,9 +19,9 @@ from trainables.datasets.splits import Indices
 from trainables.errors import DatasetError, SettingsError
 from trainables.inspectors import INSPECTORS
 from trainables.inspectors.base import LabelledImages
-from trainables.inspectors.stage import Inspected, inspect, read_predictions
+from trainables.inspectors.stage import inspect, read_predictions
 from trainables.inspectors.training import read_config
-from trainables.progress import Progress
+from trainables.progress import Progress, stamped
 from trainables.recipe import InspectorPart, Recipe, Unit
 from trainables.registry import pick
 from trainables.scores.detection import choose_thresholds
@@ -169,7 +169,7 @@ def train_detectors(bench: Bench, held: ZeroShotSplit, detector: InspectorPart) 
             device=bench.device,
             store=bench.store,
         )
-        trained = yield from _named(training, f"detector of {cls}")
+        trained = yield from stamped(training, stage=f"detector of {cls}")
         said = read_predictions(trained.entry)
         targets = {"target_sensitivity": config.target_sensitivity, "target_specificity": config.target_specificity}
         found[cls] = trained.entry, choose_thresholds(said["scores"], said["labels"] == 1, **targets).operating
@@ -210,20 +210,6 @@ def measure(system: TwoStage, bench: Bench, held: ZeroShotSplit) -> Measured:
             **({"leak": bench.parts.leak} if bench.parts.leak else {}),
         },
     )
-
-
-def _named(work: Generator[Progress, None, Inspected], stage: str) -> Generator[Progress, None, Inspected]:
-    """Tells the progress of a detector from that of the backbone."""
-    try:
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as end:
-                found: Inspected = end.value
-                return found
-            yield replace(progress, stage=stage)
-    finally:
-        work.close()
 
 
 def _of(bench: Bench, rows: Indices, cls: str) -> Indices:

@@ -6,7 +6,6 @@ stage looks its key up in the store before it works, so that running again costs
 
 import statistics
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from trainables.bench import Bench, UnitResult, lay_out
 from trainables.datasets.packs import open_pack
 from trainables.feature_unit import run_feature_unit
 from trainables.generators.training.stage import makes_features
-from trainables.progress import Progress, Scores
+from trainables.progress import Progress, Scores, stamped
 from trainables.recipe import Recipe, Unit
 from trainables.store import Store
 from trainables.unit import run_unit
@@ -43,7 +42,7 @@ def run_trial(recipe: Recipe, store: Store, *, device: str = "cpu", threads: int
     results = []
     for position, unit in enumerate(recipe.units):
         folded = lay_out(recipe, pack, store, device=device, fold=unit.fold) if recipe.data.folds else bench
-        results.append((yield from _at_unit(_started(folded, position, unit), position)))
+        results.append((yield from stamped(_started(folded, position, unit), unit=position)))
     yield _summary(bench, results)
 
 
@@ -53,20 +52,6 @@ def _started(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
     if recipe.zero_shot is not None:
         return run_zero_shot_unit(bench, position, unit, recipe.zero_shot, fold=unit.fold)
     return run_feature_unit(bench, position, unit) if makes_features(recipe.generator) else run_unit(bench, position, unit)
-
-
-def _at_unit(work: Generator[Progress, None, UnitResult], position: int) -> Generator[Progress, None, UnitResult]:
-    """Stamps the progress of a unit with its position."""
-    try:
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as end:
-                result: UnitResult = end.value
-                return result
-            yield replace(progress, unit=position)
-    finally:
-        work.close()
 
 
 def _summary(bench: Bench, results: list[UnitResult]) -> Scores:

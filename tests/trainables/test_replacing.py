@@ -43,32 +43,16 @@ def bench_of(store: Store, replaces: Replaces) -> Bench:
     return Bench(recipe=own, store=store, device="cpu", pack=pack, parts=split(pack, DATA), task=Classify(pack))
 
 
-@pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[LabelledImages, LabelledImages | None]]:
-    """The real and the synthetic images that each inspector is trained on."""
-    from trainables.inspectors import stage
-
-    seen: list[tuple[LabelledImages, LabelledImages | None]] = []
-    train = stage.train
-
-    def watched(inspector, *, real, synthetic, **more):  # type: ignore[no-untyped-def]
-        seen.append((real, synthetic))
-        return train(inspector, real=real, synthetic=synthetic, **more)
-
-    monkeypatch.setattr(stage, "train", watched)
-    return seen
-
-
 def run(own: Recipe, store: Store) -> Scores:
     *_, last = run_trial(own, store)
     assert isinstance(last, Scores)
     return last
 
 
-def test_defects_are_replaced_and_defect_free_images_stay(tmp_path: Path, shown: list[tuple[LabelledImages, LabelledImages | None]]) -> None:
+def test_defects_are_replaced_and_defect_free_images_stay(tmp_path: Path, trained: list[tuple[LabelledImages, LabelledImages | None]]) -> None:
     store = Store(tmp_path)
     beside, instead = run(recipe("nothing"), store), run(recipe("defects"), store)
-    (real, synthetic), (kept, same) = shown
+    (real, synthetic), (kept, same) = trained
     free = beside.classes.index("defect_free")
     assert set(real.labels.tolist()) == set(range(len(beside.classes)))
     assert set(kept.labels.tolist()) == {free} and len(kept.labels) == int((real.labels == free).sum())
@@ -79,10 +63,10 @@ def test_defects_are_replaced_and_defect_free_images_stay(tmp_path: Path, shown:
 
 
 def test_all_real_images_are_replaced_and_the_generator_learns_the_defect_free_class(
-    tmp_path: Path, shown: list[tuple[LabelledImages, LabelledImages | None]]
+    tmp_path: Path, trained: list[tuple[LabelledImages, LabelledImages | None]]
 ) -> None:
     scores = run(recipe("all"), Store(tmp_path))
-    ((real, synthetic),) = shown
+    ((real, synthetic),) = trained
     assert synthetic is not None and len(real.labels) == 0
     assert torch.bincount(synthetic.labels).tolist() == [5] * len(scores.classes)
     assert f"val_kid_random.{scores.classes[-1]}" in scores.values and scores.classes[-1] == "defect_free"

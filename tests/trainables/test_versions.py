@@ -90,7 +90,7 @@ STAGES = {
     "inspectors.segdecnet:SegDecNet.VERSION": (1, ["inspectors/segdecnet.py", "inspectors/defect_weights.py"], "1821458b92a1"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "3fd455d5ba1d"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "322f3ee4663d"),
-    "system:VERSION": (1, ["system.py"], "dd572e476cbd"),
+    "system:VERSION": (1, ["system.py"], "1af343ba1cda"),
     "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "60124c0fcc79"),
     "zero_shot.sources:VERSION": (1, ["zero_shot/sources.py", "conditioning/unseen.py"], "a0722aaffc17"),
     "zero_shot.classifier:VERSION": (

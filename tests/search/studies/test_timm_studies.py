@@ -39,9 +39,8 @@ def test_what_does_not_exist_or_fit_is_refused() -> None:
 
 
 def test_reading_a_study_loads_neither_torch_nor_timm() -> None:
-    code = (
-        f"import sys\nfrom search.studies.study_file import parse_study\nparse_study({TEXT!r}, 's.yaml')\nassert not {{'torch', 'timm'}} & set(sys.modules)"
-    )
+    reading = f"from search.studies.study_file import parse_study\nparse_study({TEXT!r}, 's.yaml')"
+    code = f"import sys\n{reading}\nassert not {{'torch', 'timm'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
