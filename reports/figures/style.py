@@ -145,6 +145,8 @@ def bare(height: int = 420, **layout: Any) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="closest",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        # A title keeps clear of its labels, however many digits these have.
+        yaxis={"automargin": True, "title": {"standoff": 8}},
         **layout,
     )
     return figure
