@@ -225,7 +225,7 @@ def system(run_: str, out: Path, trial: int | None, unseen: tuple[str, ...], set
     show(["on the test images", "", "", ""], whole)
     click.echo()
     show(["surface", "", "images", "wrong routing", "false alarms", "missed defects"], surfaces)
-    click.echo(f"\n{out} written. In Python: trainables.two_stage.load_system(Path({str(out)!r})).inspect(images)")
+    click.echo(f"\n{out} written. In Python: trainables.two_stage.system.load_system(Path({str(out)!r})).inspect(images)")
 
 
 @cli.group(cls=Ordered)

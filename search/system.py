@@ -19,7 +19,7 @@ from trainables.progress import Progress
 from trainables.recipe import InspectorPart, Recipe, Unit
 from trainables.settings import from_plain, to_plain
 from trainables.store import Store
-from trainables.system import Built, build_system
+from trainables.two_stage.training import Built, build_system
 from trainables.zero_shot.settings import zero_shot_folds
 
 SCORES = "scores.json"

@@ -16,18 +16,18 @@ from trainables.generators.training.stage import resolve
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.head import LabelledFeatures, judge_head, retrain_head
 from trainables.inspectors.stage import Inspected, read_predictions
-from trainables.pools import draw_pool
+from trainables.measures.robustness import Subject, disturbed_split, measure_robustness, retrained_inspector
+from trainables.measures.throughput import picture_costs
 from trainables.progress import Progress, StageUse
 from trainables.recipe import Unit
-from trainables.robustness import Subject, disturbed_split, measure_robustness, retrained_inspector
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.image_sets import COMPARED, memorisation_scores
 from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
-from trainables.synthesis import Chosen
-from trainables.throughput import picture_costs
+from trainables.synthesis.blocks import Chosen
+from trainables.synthesis.pools import draw_pool
 
 
 def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:

@@ -1,7 +1,7 @@
 """The steps that all kinds of unit are made of, each found in the store where it was done before: inspector, class vectors, generators, scores.
 
-The synthetic images are drawn by `pools`. Called by `unit`, `feature_unit` and `zero_shot.unit`. Every step notes its stages and costs in the
-unit's result.
+The synthetic images are drawn by `synthesis.pools`. Called by `unit`, `feature_unit` and `zero_shot.unit`. Every step notes its stages and costs in
+the unit's result.
 """
 
 import statistics
@@ -18,16 +18,16 @@ from trainables.conditioning.stage import Conditioned, class_vectors
 from trainables.datasets.backgrounds import backgrounds as find_backgrounds
 from trainables.generators.bases.subject import TrainingData
 from trainables.generators.training.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
-from trainables.grouping import group_scores, split_groups
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, inspect
 from trainables.inspectors.training import read_config
-from trainables.pools import is_sorted
+from trainables.measures.grouping import group_scores, split_groups
 from trainables.progress import Progress, StageUse
 from trainables.recipe import InspectorPart, Unit
 from trainables.scores.extractors import make_extractor, stored_features
 from trainables.seeds import child_seed
-from trainables.synthesis import Sampler, Source
+from trainables.synthesis.blocks import Sampler, Source
+from trainables.synthesis.pools import is_sorted
 
 
 def train_inspector(

@@ -9,15 +9,15 @@ import torch
 
 from trainables.bench import Bench, UnitResult
 from trainables.datasets.splits import Indices
-from trainables.diagnostics import diagnose
 from trainables.generators.training.stage import resolve, told_by
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, judge, read_predictions
-from trainables.particulars import particulars
-from trainables.pools import asks, draw_pool, is_marked
+from trainables.measures.diagnostics import diagnose
+from trainables.measures.particulars import particulars
+from trainables.measures.robustness import Subject, disturbed_split, measure_robustness, whole_inspector
+from trainables.measures.throughput import picture_costs
 from trainables.progress import Progress
 from trainables.recipe import Unit
-from trainables.robustness import Subject, disturbed_split, measure_robustness, whole_inspector
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.image_sets import COMPARED, TEXTURED, evenly, inception_scores, memorisation_scores, texture_scores
@@ -25,8 +25,8 @@ from trainables.scores.samples import ClassImages, stored_sheet
 from trainables.scores.textures import stored_textures
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
-from trainables.synthesis import Chosen, Source
-from trainables.throughput import picture_costs
+from trainables.synthesis.blocks import Chosen, Source
+from trainables.synthesis.pools import asks, draw_pool, is_marked
 
 
 def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:

@@ -52,7 +52,7 @@ def read_groups(study: Study, pack: "Pack") -> "GroupColumns | None":
 
 def group_problems(study: Study, pack: "Pack", parts: "Split", columns: "GroupColumns | None") -> list[str]:
     """Says which objectives are about groups that no validation image is in."""
-    from trainables.grouping import sizes
+    from trainables.measures.grouping import sizes
     from trainables.registry import resolve
     from trainables.tasks import TASKS
 

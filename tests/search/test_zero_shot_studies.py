@@ -19,7 +19,7 @@ from search.runner import run_study
 from search.studies.study import StudyError
 from search.studies.study_file import parse_study
 from search.system import SCORES, choose, detector_part
-from trainables.two_stage import OUTLINE, WEIGHTS, load_system
+from trainables.two_stage.system import OUTLINE, WEIGHTS, load_system
 
 STUDY = """
 study: surfaces

@@ -105,7 +105,7 @@ def test_a_class_without_any_image_left_fails_by_name(tmp_path: Path) -> None:
 
 
 def test_masks_of_synthetic_defect_free_images_are_known_to_be_empty(tmp_path: Path) -> None:
-    from trainables.synthesis import Chosen
+    from trainables.synthesis.blocks import Chosen
 
     bench = bench_of(Store(tmp_path), "all")
     images = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)

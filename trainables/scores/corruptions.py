@@ -1,4 +1,4 @@
-"""What images are disturbed by to see how an inspector bears it, in five severities. Called by `trainables.robustness` and `scores.sensitivity`.
+"""What images are disturbed by to see how an inspector bears it, in five severities. Called by `measures.robustness` and `scores.sensitivity`.
 
 The SDG-GAN paper tells of blur, noise, extreme light and scratches laid over, without magnitudes; those here are systems.md 2.6's. Those of salt and
 pepper and of the gradient attack, which it has not, are ours. Lengths in pixels are those of the images as the inspector sees them.

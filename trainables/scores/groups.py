@@ -1,4 +1,4 @@
-"""Any score by group of images: by the size of their defects, and by a column that the user gave. Called by `trainables.grouping`.
+"""Any score by group of images: by the size of their defects, and by a column that the user gave. Called by `trainables.measures.grouping`.
 
 A group is a mask over the images of a split. `by_group` takes any function that gives scores of some images, and names what it gives for each group
 as `names.grouped` says: `val_iou@small`, `val_recall@line=3.scratches`.

@@ -1,4 +1,4 @@
-"""How a score falls as images get worse: its curve over severities 0 to 5, and the area under it as one number. Called by `trainables.robustness`."""
+"""How a score falls as images get worse: its curve over severities 0 to 5, and the area under it as one number. Called by `measures.robustness`."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,6 +1,6 @@
 """Scores of an inspection system that first names the surface of an image, or finds it unknown, and then looks for defects on it.
 
-Called by whoever measures a `trainables.two_stage.TwoStage`.
+Called by whoever measures a `trainables.two_stage.system.TwoStage`.
 """
 
 import statistics

@@ -13,7 +13,7 @@ from trainables.datasets.packs import Pack
 from trainables.datasets.splits import Indices
 from trainables.inspectors.base import Config, LabelledImages
 from trainables.scores.groups import box_areas, mask_areas
-from trainables.synthesis import Chosen
+from trainables.synthesis.blocks import Chosen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from trainables.inspectors.base import Config, LabelledImages
 from trainables.scores.classification import classification_scores, defect_margin
 from trainables.scores.detection import choose_thresholds, operating_scores
 from trainables.scores.patches import patch_accuracy
-from trainables.synthesis import Chosen
+from trainables.synthesis.blocks import Chosen
 from trainables.tasks.base import Scored, Task, joined
 
 

@@ -11,7 +11,7 @@ from trainables.datasets.listing import DEFECT_FREE
 from trainables.datasets.splits import Indices
 from trainables.inspectors.base import Config, LabelledImages
 from trainables.scores.detection import choose_thresholds, detection_scores, outcome, trapezoid_ap
-from trainables.synthesis import Chosen
+from trainables.synthesis.blocks import Chosen
 from trainables.tasks.base import Scored, Task, joined, joined_masks
 
 

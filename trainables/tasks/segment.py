@@ -9,7 +9,7 @@ from torch import Tensor
 from trainables.datasets.splits import Indices
 from trainables.inspectors.base import Config, LabelledImages
 from trainables.scores.segmentation import pixel_confusions, segmentation_scores
-from trainables.synthesis import Chosen
+from trainables.synthesis.blocks import Chosen
 from trainables.tasks.base import Scored, Task, joined, joined_masks
 
 BACKGROUND = "background"

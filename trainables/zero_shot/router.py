@@ -1,6 +1,6 @@
 """The router: names the class of an image's features, reads the class embedding from them, and says whether they belong to any seen class.
 
-The two-stage paper's SBAD (vaegan2023, section 3.1.2). Made by `zero_shot.classifier`, used by `zero_shot.unit` and by `trainables.two_stage`.
+The two-stage paper's SBAD (vaegan2023, section 3.1.2). Made by `zero_shot.classifier`, used by `zero_shot.unit` and by `trainables.two_stage.system`.
 """
 
 from collections.abc import Mapping

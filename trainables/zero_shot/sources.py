@@ -14,7 +14,7 @@ from trainables.generators.training.stage import load_sampler, resolve, told_by
 from trainables.generators.vaegan_ce import VaeganCe
 from trainables.recipe import Amount, GeneratorPart, SynthesisPart
 from trainables.store import Entry, Store, stage_key
-from trainables.synthesis import Source
+from trainables.synthesis.blocks import Source
 from trainables.zero_shot.router import Uses
 from trainables.zero_shot.settings import ZeroShotPart
 

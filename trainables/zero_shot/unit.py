@@ -30,7 +30,7 @@ from trainables.generators.training.stage import resolve
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.head import LabelledFeatures
 from trainables.inspectors.stage import Inspected
-from trainables.pools import draw_pool
+from trainables.measures.throughput import picture_costs
 from trainables.progress import Progress, StageUse
 from trainables.recipe import Amount, Recipe, Unit
 from trainables.scores.distances import image_distances
@@ -39,8 +39,8 @@ from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
 from trainables.steps import condition, train_generators, train_inspector
 from trainables.store import Entry
-from trainables.synthesis import Chosen, Source
-from trainables.throughput import picture_costs
+from trainables.synthesis.blocks import Chosen, Source
+from trainables.synthesis.pools import draw_pool
 from trainables.zero_shot.answers import ask, router_scores
 from trainables.zero_shot.classifier import STAGE, Names, Routed, train_classifier
 from trainables.zero_shot.router import EmbeddingReader, plain_reader, reader_of_mark

@@ -14,7 +14,7 @@ from trainables.inspectors import INSPECTORS
 from trainables.inspectors.base import Config, LabelledImages
 from trainables.registry import pick, resolve
 from trainables.store import Store
-from trainables.synthesis import Chosen
+from trainables.synthesis.blocks import Chosen
 from trainables.tasks import TASKS
 from trainables.tasks.base import Task
 

@@ -16,7 +16,7 @@ from trainables.inspectors.head import LabelledFeatures
 from trainables.progress import Progress
 from trainables.recipe import Amount, GeneratorPart
 from trainables.store import Store
-from trainables.synthesis import Source
+from trainables.synthesis.blocks import Source
 from trainables.zero_shot.answers import router_scores
 from trainables.zero_shot.classifier import STAGE, Names, Routed, train_classifier
 from trainables.zero_shot.router import EmbeddingReader, Router, make_router, plain_reader, reader_of_mark

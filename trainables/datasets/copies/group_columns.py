@@ -1,7 +1,7 @@
 """Further columns of the table that `data.groups` names, by whose values scores are grouped: `scores.columns: [line, shift]`.
 
 A study reads them once, when it starts, and keeps what it read in the store: a table that is changed later changes no number. No key of any other
-stage depends on them. Called by `search.prepare` and by `trainables.grouping`.
+stage depends on them. Called by `search.prepare` and by `trainables.measures.grouping`.
 """
 
 import hashlib

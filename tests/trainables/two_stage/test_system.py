@@ -16,7 +16,7 @@ from trainables.inspectors.training import Inspector, build, features, predict, 
 from trainables.recipe import InspectorPart
 from trainables.scores.system import Case
 from trainables.store import Store
-from trainables.two_stage import OUTLINE, WEIGHTS, InspectorDetector, SecondStage, TwoStage, load_system
+from trainables.two_stage.system import OUTLINE, WEIGHTS, InspectorDetector, SecondStage, TwoStage, load_system
 from trainables.zero_shot.router import Router, plain_reader
 
 KINDS = ("brushed", "woven", "rayed", "perforated")

@@ -19,7 +19,7 @@ from trainables.generators.bases.subject import TrainingData
 from trainables.inspectors.base import LabelledImages
 from trainables.scores.extractors import Extractor
 from trainables.store import Store, stage_key
-from trainables.synthesis import Source
+from trainables.synthesis.blocks import Source
 
 VERSION = 1
 

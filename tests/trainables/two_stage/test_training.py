@@ -18,8 +18,8 @@ from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, Scor
 from trainables.scores.detection import choose_thresholds
 from trainables.scores.system import Case
 from trainables.store import Store
-from trainables.system import Built, build_system
-from trainables.two_stage import load_system
+from trainables.two_stage.system import load_system
+from trainables.two_stage.training import Built, build_system
 from trainables.zero_shot.settings import ZeroShotPart
 
 KINDS: tuple[Texture, ...] = ("brushed", "woven", "rayed", "perforated")

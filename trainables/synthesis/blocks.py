@@ -1,4 +1,4 @@
-"""Synthetic images: pools in blocks, filters, and the amount that stands beside the real ones. Called by `trial`.
+"""Synthetic images in blocks: how pools are drawn, filtered and counted. Called by `pools`.
 
 A pool is drawn in blocks of 256 images of one class, always whole, and stored by key. A filter judges each image by itself, and an amount is
 the first n accepted images of each class: within one filter a smaller amount is a prefix of a larger one.

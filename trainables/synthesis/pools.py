@@ -14,11 +14,11 @@ from trainables.inspectors.head import predict_features
 from trainables.inspectors.stage import Inspected, load_inspector
 from trainables.inspectors.training import predict
 from trainables.progress import Progress, StageUse
-from trainables.pseudo_masks import masks_key, stored_masks
 from trainables.recipe import SynthesisPart, Unit
 from trainables.scores.extractors import Extractor, stored_features
 from trainables.seeds import child_seed
-from trainables.synthesis import BLOCK, Block, Chosen, Marked, Sieve, Source, choose
+from trainables.synthesis.blocks import BLOCK, Block, Chosen, Marked, Sieve, Source, choose
+from trainables.synthesis.pseudo_masks import masks_key, stored_masks
 
 
 def draw_pool(

@@ -28,7 +28,7 @@ from trainables.scores.detection import choose_thresholds
 from trainables.scores.system import Case, Latency, Reaction, Size, SystemScores, system_scores
 from trainables.seeds import child_seed
 from trainables.store import Entry, Store, stage_key
-from trainables.two_stage import TwoStage, assemble
+from trainables.two_stage.system import TwoStage, assemble
 from trainables.zero_shot.settings import zero_shot_problems
 from trainables.zero_shot.split import ZeroShotSplit, zero_shot_split
 from trainables.zero_shot.unit import run_judged_course

@@ -11,7 +11,7 @@ from trainables.generators.bases.subject import Drawn
 from trainables.progress import StageUse
 from trainables.recipe import SynthesisPart
 from trainables.store import Store
-from trainables.synthesis import BLOCK, Block, Chosen, Sieve, Source, choose
+from trainables.synthesis.blocks import BLOCK, Block, Chosen, Sieve, Source, choose
 
 
 class Noise:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables import pseudo_masks as stage
 from trainables.errors import SettingsError
 from trainables.inspectors.training import Inspector
-from trainables.pseudo_masks import masks_key, mended, pseudo_masks, stored_masks
 from trainables.recipe import MaskPart
 from trainables.store import Entry, Store
+from trainables.synthesis import pseudo_masks as stage
+from trainables.synthesis.pseudo_masks import masks_key, mended, pseudo_masks, stored_masks
 
 NOTHING = MaskPart(closing_px=0, fill_holes=False, min_area_px=0)
 """Only the threshold."""

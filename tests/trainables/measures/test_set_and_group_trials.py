@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from trainables import robustness
 from trainables.datasets.packs import fingerprint, open_pack
 from trainables.datasets.settings import DataSettings, ProceduralSettings
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, inspect
+from trainables.measures import robustness
 from trainables.progress import Progress, Scores
 from trainables.recipe import Amount, GeneratorPart, InspectorPart, Recipe, ScorePart, SynthesisPart, Unit
 from trainables.scores.corruptions import gradient

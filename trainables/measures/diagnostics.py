@@ -23,7 +23,7 @@ from trainables.progress import DIAGNOSTICS, Progress, StageUse
 from trainables.recipe import InspectorPart
 from trainables.scores.names import diagnosed_score
 from trainables.steps import train_inspector
-from trainables.synthesis import Chosen
+from trainables.synthesis.blocks import Chosen
 
 SYNTHETIC_STAGE = "synthetic_predictions"
 """What an inspector that learnt from real images says of synthetic ones."""

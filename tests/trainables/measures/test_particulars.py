@@ -14,10 +14,10 @@ from trainables.generators.bases.subject import Subject, TrainingData
 from trainables.generators.dcgan import Dcgan
 from trainables.generators.pe_gan import PeGan, PeGanConfig
 from trainables.inspectors.base import LabelledImages
-from trainables.particulars import Particulars, particulars
+from trainables.measures.particulars import Particulars, particulars
 from trainables.scores.extractors import Extractor
 from trainables.store import Store
-from trainables.synthesis import Source
+from trainables.synthesis.blocks import Source
 
 EXTRACTOR = Extractor(name="random", identity="flat", run=lambda images: images.float().flatten(1))
 
