@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from reports.figures.style import Looks, Plot, bare, looks
+from reports.figures.style import Looks, Plot, bare, looks, reach
 from reports.run import Run, Trial, label
 from reports.verdict import Confirmed, verdict
 
@@ -71,9 +71,8 @@ def figure(info: Info) -> go.Figure:
             )
         )
     drawn.update_layout(showlegend=False, margin={"l": 16, "r": 16, "t": 8, "b": 48})
-    values = [value for row in info.rows for value in (*row.test, row.low, row.high) if value is not None]
-    margin = 0.05 * (max(values) - min(values)) or 0.01
-    drawn.update_xaxes(title=label(info.score), range=[min(values) - margin, max(values) + margin])
+    reached = reach([value for row in info.rows for value in row.test], [end for row in info.rows for end in (row.low, row.high)])
+    drawn.update_xaxes(title=label(info.score), range=reached)
     drawn.update_yaxes(automargin=True, showgrid=False)
     return drawn
 

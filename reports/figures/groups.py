@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import plotly.graph_objects as go
 
 from reports.compared import Mean, compared
-from reports.figures.style import Plot, bare
+from reports.figures.style import Plot, bare, reach
 from reports.run import Run, label
 from reports.verdict import headline_score
 
@@ -106,13 +106,9 @@ def figure(info: Info) -> go.Figure:
     drawn.add_hline(len(info.groups) - 1.5, line={"width": 1, "dash": "dot", "color": "rgba(128,136,148,0.6)"})
     drawn.update_yaxes(tickvals=places, ticktext=[escape(group) for group in info.groups], range=[-0.6, len(info.groups) - 0.4], automargin=True)
     drawn.update_yaxes(showgrid=False, zeroline=False)
-    values = [value for bar in info.bars for found in bar.means if found is not None for value in found[:3] if value is not None]
-    low, high = min(values), max(values)
-    if all(0 <= found.value <= 1 for bar in info.bars for found in bar.means if found is not None):
-        # An interval over two seeds may reach far beyond what a share can be.
-        low, high = max(low, 0.0), min(high, 1.0)
-    margin = 0.04 * (high - low) or 0.01
-    drawn.update_xaxes(title=label(info.score), range=[low - margin, high + margin])
+    means = [found for bar in info.bars for found in bar.means if found is not None]
+    reached = reach([found.value for found in means], [end for found in means for end in (found.low, found.high)])
+    drawn.update_xaxes(title=label(info.score), range=reached)
     drawn.update_layout(margin={"l": 16, "r": 16})
     return drawn
 

@@ -134,6 +134,20 @@ def _key(name: str, marker: dict[str, Any]) -> go.Scatter:
     return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=escape(name), legendgroup=name, showlegend=True, hoverinfo="skip")
 
 
+def reach(measured: Iterable[float], ends: Iterable[float | None]) -> list[float]:
+    """Gives the range of an axis that shows measured values and the ends of their intervals, with some room.
+
+    The interval over two seeds may reach far beyond what a share can be: where all that was measured lies in 0..1, so does the axis.
+    """
+    found = list(measured)
+    every = [*found, *(end for end in ends if end is not None)]
+    low, high = min(every), max(every)
+    if all(0 <= value <= 1 for value in found):
+        low, high = max(low, 0.0), min(high, 1.0)
+    room = 0.05 * (high - low) or 0.01
+    return [low - room, high + room]
+
+
 def bare(height: int = 420, **layout: Any) -> go.Figure:
     """Gives an empty figure with the house's layout."""
     figure = go.Figure()

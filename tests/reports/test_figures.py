@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.stats import rankdata
 
 from reports.figures import FIGURES, amount, confirmed, history, hypervolume, importance, pareto_front, split_counts, unseen_pairs
-from reports.figures.style import PALETTE, REAL, Plot, colours
+from reports.figures.style import PALETTE, REAL, Plot, colours, reach
 from reports.run import Run, Trial, read_run
 
 
@@ -241,3 +241,11 @@ def test_classes_that_are_unseen_show_only_what_is_read_of_them(run: Run) -> Non
     info = split_counts.info(replace(run, environment={**run.environment, "zero_shot": {"folds": [fold]}}))
     assert info is not None and info.classes[2] == "patches (unseen)" and info.classes[0] == "crazing (pretended unseen while searching)"
     assert [info.counts[split][2] for split in ("train", "val", "test")] == [0, 0, 66] and info.counts["train"][0] == 20
+
+
+def test_an_axis_of_shares_ends_where_shares_do() -> None:
+    low, high = reach([0.5, 0.6], [-0.4, 1.4, None])
+    assert -0.06 < low < 0.0 and 1.0 < high < 1.06
+    assert reach([0.5, 0.6], [0.45, 0.65]) == pytest.approx([0.44, 0.66])
+    assert reach([3.0], [1.0, 5.0]) == pytest.approx([0.8, 5.2])
+    assert reach([0.5], []) == pytest.approx([0.49, 0.51])
