@@ -1,7 +1,6 @@
 """Whether a study that shows its inspectors synthetic images in the place of real ones can do so: said at validation, by `checks`."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from search.studies.study import Study
 from spaces.conditioning import FROM_ATTRIBUTES
@@ -10,6 +9,7 @@ from trainables.datasets.listing import DEFECT_FREE
 from trainables.generators import GENERATORS
 from trainables.recipe import Amount
 from trainables.registry import pick
+from trainables.settings import from_plain
 
 Problems = list[tuple[str, str]]
 """Dotted names of the study file, and what is wrong."""
@@ -84,8 +84,9 @@ def _of_amounts(known: Mapping[str, Domain], asked: list[str], split_counts: Map
     found = []
     for kind in known["synthesis.amount"].grid(0):
         name = f"synthesis.{kind}"
-        least: Any = min(known[name].grid(2)) if name in known else 0.0  # type: ignore[type-var]
-        number = Amount(kind=kind, value=float(least)).counts(list(counts.values()), replaced)  # type: ignore[arg-type]
+        ends = [float(value) for value in known[name].grid(2) if isinstance(value, int | float)] if name in known else []
+        least = min(ends, default=0.0)
+        number = from_plain(Amount, {"kind": kind, "value": least}).counts(list(counts.values()), replaced)
         empty = [cls for label, cls in enumerate(counts) if label in replaced and number[label] == 0]
         if empty:
             text = f"{least:g} puts no synthetic image in the place of the real ones of {', '.join(empty)}; take more than that, or replaces: nothing"

@@ -10,7 +10,6 @@ alternative what each worker grew by.
 import argparse
 import multiprocessing
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,12 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from trainables.datasets.packs import FILE, open_pack, pack_dataset  # noqa: E402
-from trainables.datasets.settings import DataSettings  # noqa: E402
-from trainables.store import Store  # noqa: E402
+from trainables.datasets.packs import FILE, open_pack, pack_dataset
+from trainables.datasets.settings import DataSettings
+from trainables.store import Store
 
 MIB = 2**20
 Work = Callable[[Path, DataSettings, str], object]

@@ -197,7 +197,7 @@ class InspectorNetwork(nn.Module, ABC):
             said: `predictions` of all of its images.
             known: these, with what is known of them.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} keeps its best epoch, and does not say what an epoch is worth")
 
     def check(self, labels: Tensor, num_classes: int) -> None:
         """Refuses training labels (N,) that this inspector has no output for.
