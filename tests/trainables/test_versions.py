@@ -74,13 +74,13 @@ STAGES = {
     "inspectors.stage:VERSION": (
         1,
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "selection", "base")), "datasets/augmentation.py"],
-        "3cefe696e2aa",
+        "bd183c3b8b12",
     ),
     "measures.throughput:VERSION": (1, ["measures/throughput.py", "scores/costs.py"], "67ecbdc2ab5d"),
-    "synthesis.pseudo_masks:VERSION": (1, ["synthesis/pseudo_masks.py"], "9dbe41bd8595"),
-    "inspectors.segmenters:Segmenter.VERSION": (2, ["inspectors/segmenters.py", "inspectors/pixel_losses.py"], "09f2a034d095"),
+    "synthesis.pseudo_masks:VERSION": (1, ["synthesis/pseudo_masks.py"], "da22d0a584ed"),
+    "inspectors.segmenters:Segmenter.VERSION": (3, ["inspectors/segmenters.py", "inspectors/pixel_losses.py"], "a642b5acd6e6"),
     "inspectors.head:VERSION": (1, ["inspectors/head.py"], "f3f1c9bb53c9"),
-    "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "f9b48ca1ed00"),
+    "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "81b7beb6dae2"),
     "inspectors.classifiers:Classifier.VERSION": (
         1,
         [f"inspectors/{name}.py" for name in ("classifiers", "stock", "torchvision_networks", "timm_networks", "seeded", "local_weights")]

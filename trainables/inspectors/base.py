@@ -144,6 +144,8 @@ class InspectorNetwork(nn.Module, ABC):
     """What the names of the tensors start with whose shapes depend on the classes."""
     bf16_on_cpu: ClassVar[bool] = True
     """False where bfloat16 is slower than float32 on a CPU, and is therefore not used there."""
+    channels_last_on_cpu: ClassVar[bool] = True
+    """False where a CPU is slower with the channels last in memory, and weights and images are therefore kept channels-first there."""
 
     config: Any
     """Set by `training.build`."""

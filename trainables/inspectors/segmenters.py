@@ -128,8 +128,9 @@ class Segmenter(InspectorNetwork):
         num_classes: K, of defects.
     """
 
-    VERSION = 2
+    VERSION = 3
     task = "segment"
+    channels_last_on_cpu = False  # Dilated convolutions lose a third by it; other architectures neither gain nor lose.
     last_layers = ("network.network.segmentation_head.",)
     Config = SegmenterConfig
     architecture: ClassVar[str]

@@ -44,6 +44,12 @@ class Inspector:
     num_classes: int
     device: str
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """Order of weights and images in memory: channels last, unless the network is slower so on a CPU and runs on one."""
+        first = torch.device(self.device).type == "cpu" and not self.network.channels_last_on_cpu
+        return torch.contiguous_format if first else torch.channels_last
+
 
 @dataclass(kw_only=True, slots=True)
 class Checkpoint:
@@ -70,13 +76,14 @@ def build(kind: str, config: Config, *, size_px: int, channels: int, num_classes
         torch.manual_seed(seed)
         network: InspectorNetwork = pick(INSPECTORS, kind, "inspector")(config, size_px=size_px, channels=channels, num_classes=num_classes)
     network.config = config
-    network.to(device=device).to(memory_format=torch.channels_last).eval()
-    return Inspector(kind=kind, network=network, config=config, size_px=size_px, channels=channels, num_classes=num_classes, device=device)
+    inspector = Inspector(kind=kind, network=network, config=config, size_px=size_px, channels=channels, num_classes=num_classes, device=device)
+    network.to(device=device).to(memory_format=inspector.layout).eval()
+    return inspector
 
 
-def to_input(images: Tensor, device: str) -> Tensor:
-    """Turns uint8 images (B, C, H, W) into floats in [-1, 1] on the device, channels last."""
-    return images.to(device).to(torch.float32).div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
+def to_input(images: Tensor, device: str, layout: torch.memory_format = torch.channels_last) -> Tensor:
+    """Turns uint8 images (B, C, H, W) into floats in [-1, 1] on the device, in an order of memory."""
+    return images.to(device).to(torch.float32).div_(127.5).sub_(1.0).contiguous(memory_format=layout)
 
 
 def train(
@@ -181,7 +188,7 @@ def features(inspector: Inspector, images: Tensor) -> Tensor:
 def _evaluate(inspector: Inspector, images: Tensor, run: Callable[[Tensor], Any]) -> list[Any]:
     assert not inspector.network.training
     some = max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (images.shape[-2] * images.shape[-1])))
-    return [run(to_input(chunk, inspector.device)) for chunk in images.split(some)]
+    return [run(to_input(chunk, inspector.device, inspector.layout)) for chunk in images.split(some)]
 
 
 def _merit(inspector: Inspector, validation: LabelledImages) -> float:
@@ -233,12 +240,12 @@ def _match_layout(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _step(inspector: Inspector, optimizer: torch.optim.Optimizer, taken: Shown, share: float, generator: torch.Generator, precision: str) -> Tensor:
-    x, planes = to_input(taken.images, inspector.device), taken.planes
+    x, planes = to_input(taken.images, inspector.device, inspector.layout), taken.planes
     if planes is None:
         x = augment(x, inspector.config.augment, generator)
     else:
         x, planes = augment_with(x, planes, inspector.config.augment, generator)
-    x = x.contiguous(memory_format=torch.channels_last)
+    x = x.contiguous(memory_format=inspector.layout)
     kind = torch.device(inspector.device).type
     with torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16" and (kind != "cpu" or inspector.network.bf16_on_cpu)):
         said = inspector.network(x)

@@ -68,7 +68,7 @@ def pseudo_masks(images: Tensor, label: int, segmenter: Inspector, part: MaskPar
     masks, sureness = torch.zeros(len(images), 1, size_px, size_px, dtype=torch.uint8), torch.zeros(len(images))
     some = max(1, CHUNK_PIXELS // size_px**2)
     for start in range(0, len(images), some):
-        said = segmenter.network(to_input(images[start : start + some], segmenter.device))
+        said = segmenter.network(to_input(images[start : start + some], segmenter.device, segmenter.layout))
         for number, chances in enumerate(said[:, label].float().sigmoid().cpu().numpy(), start):
             mask = mended(chances >= part.threshold, part)
             masks[number, 0] = torch.from_numpy(mask).to(torch.uint8) * 255

@@ -103,6 +103,18 @@ def test_an_image_is_judged_alike_alone_and_among_others(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_weights_and_images_lie_in_memory_in_the_same_order(kind: str) -> None:
+    inspector, data = untrained(kind), labelled(8, size_px=small_px(kind))
+    seen: list[bool] = []
+    first = next(module for module in inspector.network.modules() if isinstance(module, torch.nn.Conv2d))
+    first.register_forward_pre_hook(lambda module, given: seen.append(given[0].is_contiguous(memory_format=inspector.layout)))
+    predict(inspector, data.images)
+    assert seen and all(seen)
+    assert all(weight.is_contiguous(memory_format=inspector.layout) for weight in inspector.network.parameters() if weight.ndim == 4)
+    assert (inspector.layout == torch.contiguous_format) == (inspector.network.task == "segment")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_gradients_reach_every_parameter(kind: str) -> None:
     inspector, data = untrained(kind), labelled(8, kind=kind, size_px=small_px(kind))
     network = inspector.network.train()

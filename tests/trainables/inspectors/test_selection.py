@@ -141,7 +141,7 @@ def test_trained_inspectors_are_shown_as_many_pixels_at_a_time_at_any_size(size_
     inspector = build("fcn", config, size_px=size_px, channels=1, num_classes=2, device="cpu", seed=0)
     seen: list[int] = []
 
-    def asked(chunk: Tensor, device: str) -> Tensor:
+    def asked(chunk: Tensor, device: str, layout: torch.memory_format) -> Tensor:
         seen.append(len(chunk))
         return torch.zeros(len(chunk), 1, 8, 8)
 

@@ -24,6 +24,8 @@ NOTHING = MaskPart(closing_px=0, fill_holes=False, min_area_px=0)
 class Bright(torch.nn.Module):
     """Says for each of two classes how bright a pixel is: of the second, how dark."""
 
+    channels_last_on_cpu = True
+
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0
