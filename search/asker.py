@@ -16,6 +16,7 @@ from search.index import Index
 from search.ledger import LOST_WORKERS, Ledger
 from search.model import Model
 from search.moves import Move, Plan, next_move
+from search.studies.recipes import at_lowest_mark
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe, Unit
 from trainables.store import Store
@@ -123,6 +124,8 @@ class Asker:
                 # A running trial may yet lose its worker and have to be handed out again.
                 return WAIT if self._again or self._running else move
             params = dict(move.fixed) if move.whole else self._model.suggest(number, move.fixed)
+            if move.kind == "explore" and not move.whole:
+                params = at_lowest_mark(self._plan.study, params)
             self._held = self._asked(number, move, params)
         if not self._is_free(self._held.recipe):
             return WAIT

@@ -73,11 +73,15 @@ def _convert(hint: Any, value: Any, dotted: str) -> Any:
     if hint is Any:
         return value
     if origin in (typing.Union, types.UnionType):
+        inside: SettingsError | None = None
         for option in args:
             try:
                 return _convert(option, value, dotted)
-            except SettingsError:
-                continue
+            except SettingsError as error:
+                # What is wrong inside of a list or a mapping says more than that it is not what it looks like.
+                inside = error if str(error).startswith((f"{dotted}.", f"{dotted}[")) else inside
+        if inside is not None:
+            raise inside
         raise SettingsError(f"{dotted}: {value!r} is not {' or '.join(_name(option) for option in args)}")
     if origin is typing.Literal:
         if value in args and type(value) in {type(arg) for arg in args}:
@@ -105,6 +109,8 @@ def _name(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
     if typing.get_origin(hint) is tuple:
         return f"a list, each {_name(typing.get_args(hint)[0])}"
+    if isinstance(origin := typing.get_origin(hint), type) and issubclass(origin, Mapping):
+        return f"names, each with {_name(typing.get_args(hint)[1])}"
     if typing.get_origin(hint) is typing.Literal:
         return ", ".join(map(str, typing.get_args(hint)))
     return names.get(hint) or str(getattr(hint, "__name__", hint))

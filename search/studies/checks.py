@@ -72,7 +72,7 @@ def problems(study: Study, split_counts: Mapping[str, Mapping[str, int]] | None 
     outputs = outputs_of(study, split_counts)
     said: set[tuple[str, str]] = set()
     for place, params in _points(study):
-        part = replace(generator_part(params), kimg=max(study.search.marks))
+        part = replace(generator_part(params), kimg=study.ladder(params["generator.family"])[-1])
         for name, text in generator_problems(part, given):
             found.append(_placed(place, name, text))
             # Points differ in where a schedule ends; the shortest comes first and says it for all.

@@ -145,8 +145,13 @@ def baseline_params(space: Space, baselines: Sequence[str]) -> list[dict[str, An
 
 
 def paper_params(study: Study) -> list[dict[str, Any]]:
-    """Lists each family's paper settings, as far as the study's space allows them."""
-    return [dict(study.space.defaults({"generator.family": family})) for family in study.families]
+    """Lists each family's paper settings, as far as the study's space allows them, at the lowest mark of its ladder."""
+    return [at_lowest_mark(study, study.space.defaults({"generator.family": family})) for family in study.families]
+
+
+def at_lowest_mark(study: Study, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts a point with a generator at the lowest mark of its family's ladder."""
+    return {**params, "generator.kimg": study.ladder(params["generator.family"])[0]}
 
 
 def untrained_families(study: Study) -> frozenset[str]:
@@ -161,8 +166,10 @@ def drawing_settings(study: Study) -> frozenset[str]:
 
 
 def try_params(study: Study) -> list[dict[str, Any]]:
-    """Lists the user's own points, completed by defaults."""
-    return [dict(study.space.defaults(dict(flatten(point, study.space.names())))) for point in study.search.tries]
+    """Lists the user's own points, completed by defaults; a point that names no mark stands at the lowest of its family's ladder."""
+    given = [dict(flatten(point, study.space.names())) for point in study.search.tries]
+    whole = [study.space.defaults(point) for point in given]
+    return [dict(made) if "generator.kimg" in point else at_lowest_mark(study, made) for point, made in zip(given, whole, strict=True)]
 
 
 def _below(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -45,6 +45,9 @@ class StudyError(Exception):
 
 Baseline = Literal["plain", "oversample", "undersample", "augment"]
 
+DEFAULT_LADDER = "default"
+"""Names the ladder of marks of families that have none of their own."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Objective:
@@ -117,8 +120,9 @@ class SearchSettings:
 
     trials: int = 40
     """Trials in all, baselines included, the confirmations at the end not."""
-    marks: tuple[float, ...] = (20.0,)
-    """Budgets of a generator in kimg (thousands of real training images shown); new configurations start at the lowest."""
+    marks: tuple[float, ...] | Mapping[str, tuple[float, ...]] = (20.0,)
+    """Ladder of budgets of a generator in kimg (thousands of real training images shown), increasing; new configurations start at the lowest. A list
+    for all families, or a list for each, `{default: [5, 20], stylegan2: [20, 80]}`, where default is that of families not named."""
     sampler: Literal["tpe", "random"] = "tpe"
     """Who suggests once baselines, paper settings and `try` are through."""
     baselines: tuple[Baseline, ...] = ("plain", "oversample", "undersample", "augment")
@@ -133,8 +137,11 @@ class SearchSettings:
         problems = []
         if self.trials < 1:
             problems.append(f"trials: {self.trials} is fewer than 1")
-        if not self.marks or not all(0 < mark < math.inf for mark in self.marks) or len(set(self.marks)) != len(self.marks):
-            problems.append("marks: expected different numbers above 0, in kimg, for example [5, 20]")
+        if isinstance(self.marks, Mapping):
+            problems += [f"marks: {name}: {text}" for name, marks in self.marks.items() if (text := _ladder_problem(marks))]
+            problems += [] if self.marks else ["marks: expected a list for each family, for example {default: [5, 20]}"]
+        elif text := _ladder_problem(self.marks):
+            problems.append(f"marks: {text}")
         if len(set(self.baselines)) != len(self.baselines) or self.baselines[:1] != ("plain",):
             problems.append("baselines: expected plain first, then any of oversample, undersample, augment, each once")
         if problems:
@@ -160,6 +167,26 @@ class Resources:
                 raise SettingsError(f"{name}: {count} is fewer than 1")
         if self.gpus_per_trial != "auto" and not 0 <= self.gpus_per_trial < math.inf:
             raise SettingsError(f"gpus_per_trial: {self.gpus_per_trial} is not a number, 0 or more")
+
+    def ladder(self, family: str) -> tuple[float, ...]:
+        """Gives the marks of a family, lowest first; none where neither it nor default has a ladder."""
+        return self.marks.get(family, self.marks.get(DEFAULT_LADDER, ())) if isinstance(self.marks, Mapping) else self.marks
+
+    @property
+    def every_mark(self) -> tuple[float, ...]:
+        """All marks of all ladders, lowest first."""
+        ladders = self.marks.values() if isinstance(self.marks, Mapping) else [self.marks]
+        return tuple(sorted({mark for ladder in ladders for mark in ladder}))
+
+
+def _ladder_problem(marks: Sequence[float]) -> str | None:
+    """Says what is wrong with the marks of a ladder; None where nothing is."""
+    if not marks or not all(0 < mark < math.inf for mark in marks) or len(set(marks)) != len(marks):
+        return "expected different numbers above 0, in kimg, for example [5, 20]"
+    if list(marks) != sorted(marks):
+        said, wanted = ([", ".join(f"{mark:g}" for mark in order)] for order in (marks, sorted(marks)))
+        return f"[{said[0]}] does not increase; expected [{wanted[0]}]"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +260,11 @@ class Study:
     def inspectors(self) -> tuple[str, ...]:
         """Names of the inspectors in the study, the first being the one whose features and confidences are used."""
         return _options(self.space, "inspector.kind")
+
+    def ladder(self, family: str) -> tuple[float, ...]:
+        """Gives the marks that a family may be trained to, lowest first: its ladder, as far as `space.generator.kimg` leaves it."""
+        left = self.space.tree["generator.kimg"].grid(0)
+        return tuple(mark for mark in self.search.ladder(family) if mark in left) or self.search.ladder(family)
 
     def resolve(self, resolved: Resolved) -> "Study":
         """Gives the study with what was decided at its start, its objectives under their full names.

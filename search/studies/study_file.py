@@ -9,6 +9,7 @@ from typing import Any
 
 from search.studies import checks, recipes, telling
 from search.studies.document import DocumentError, read_document
+from search.studies.ladders import ladder_problems
 from search.studies.study import (
     Objective,
     Resolved,
@@ -111,7 +112,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     name_, seed = _name_and_seed(plain, problems)
     task = _task(plain.get("task", "classify"), problems)
     scores, search = settings["scores"] or ScoreSettings(), settings["search"] or SearchSettings()
-    whole = base_space(search.marks, _open_names([plain.get("space"), list(search.tries)]), task=task)
+    whole = base_space(search.every_mark, _open_names([plain.get("space"), list(search.tries)]), task=task)
     space = _space(plain.get("space"), whole, task, settings["data"], problems)
     objectives = _objectives(plain.get("objectives"), scores, task, problems, mixed=space is not None and len(recipes.preprocess_points(space)) > 1)
     if task == "zero_shot" and plain.get("zero_shot") is None:
@@ -121,6 +122,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     if settings["data"] is not None:
         problems += checks.data_problems(settings["data"])
     if space is not None:
+        problems += ladder_problems(search, space)
         for i, point in enumerate(search.tries):
             found = telling.of_point(dict(flatten(point, space.names())), settings["data"]) or point_problems(space, point)
             problems += [(f"search.try[{i}].{key}" if key else f"search.try[{i}]", text) for key, text in found]

@@ -157,7 +157,7 @@ search:
         "s.yaml:4: data.size_px: 48 is not 16, 32, 64, 128 or 256",
         "s.yaml:5: data.val_fraction: 2.0 is not between 0 and 0.9",
         "s.yaml:2: data: val_fraction + test_fraction: more than 0.9, so that next to nothing is left to train on",
-        "s.yaml:11: search.marks: 5 is not a list, each a number",
+        "s.yaml:11: search.marks: 5 is not a list, each a number or names, each with a list, each a number",
         "s.yaml:10: search.trials: 0 is fewer than 1",
         "s.yaml:12: search.baselines: expected plain first, then any of oversample, undersample, augment, each once",
     ]
