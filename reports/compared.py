@@ -51,7 +51,7 @@ def compared(run: Run) -> Compared | None:
         return Compared("test", [Side(trials[item.trial], item.title) for item in chosen])
     score = headline_score(run.objectives)
     direction = run.objectives.get(score, "maximize")
-    rated = [(better(value, direction), trial) for trial in run.complete() if trial.family and (value := trial.score(score)) is not None]
+    rated = [(better(value, direction), trial) for trial in run.keeping(run.complete()) if trial.family and (value := trial.score(score)) is not None]
     best = max(rated, key=lambda pair: pair[0])[1] if rated else None
     sides = [Side(trial, trial.title()) for trial in (run.best_baseline(score), best) if trial is not None]
     return Compared("val", sides) if sides else None

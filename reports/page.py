@@ -88,6 +88,7 @@ def render(run: Run) -> str:
         tiles=tiles(run),
         plots={item.name: item for item in drawn},
         front=front,
+        broken=[(trial, run.broken(trial)) for trial in run.complete() if run.broken(trial)],
         sheets=gallery,
         backgrounds=backgrounds(run),
         failures=failures(run),
@@ -155,6 +156,9 @@ def notes(run: Run, found: Verdict) -> list[str]:
     rated = sum(trial.family is not None for trial in run.complete())
     if 0 < rated < 30:
         told.append(f"Importance and trends rest on {rated} trials with synthetic images; under 30 they are hints.")
+    rated_all = run.complete()
+    if rated_all and (broken := len(rated_all) - len(run.keeping(rated_all))):
+        told.append(f"{broken} of {len(rated_all)} finished trials break a limit of the study; they are on no front and were not confirmed.")
     for name in run.objectives:
         if is_distance(name) and run.floor(name) is None:
             told.append(f"No floor was recorded for {label(name)}: its values can be compared with each other only.")

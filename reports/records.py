@@ -17,6 +17,7 @@
 
     command         the line that started the run, and that repeats it
     objectives      {score name: "maximize" | "minimize"}, aliases resolved; their order is that of study.yaml
+    limits          {score name: {"at_most": bound} | {"at_least": bound}}: what a trial must keep to; aliases resolved
     trials          how many trials the study asks for
     seed            the study's seed
     fingerprint     content hash of the data set

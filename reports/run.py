@@ -1,7 +1,7 @@
 """A run as the report sees it: its study, its environment and its trials, read from the folder. Called by the page, the tables and the console."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,9 +145,33 @@ class Run:
         """Lists the searched trials that have every objective: what a front can be drawn from."""
         return [trial for trial in self.complete() if all(trial.score(name) is not None for name in self.objectives)]
 
+    @property
+    def limits(self) -> Mapping[str, Mapping[str, float]]:
+        """Gives the bounds that trials must keep: score -> `{"at_most": bound}` or `{"at_least": bound}`."""
+        found: Mapping[str, Mapping[str, float]] = self.environment.get("limits", {})
+        return found
+
+    def broken(self, trial: Trial) -> list[str]:
+        """Says which limits a complete trial breaks, each in a few words; a score that has no meaning for it breaks none."""
+        told = []
+        for score, bound in self.limits.items():
+            value = trial.score(score)
+            if value is None:
+                continue
+            if "at_most" in bound and value > bound["at_most"]:
+                told.append(f"{label(score)} {show(value, score)} is above {show(bound['at_most'], score)}")
+            if "at_least" in bound and value < bound["at_least"]:
+                told.append(f"{label(score)} {show(value, score)} is below {show(bound['at_least'], score)}")
+        return told
+
+    def keeping(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Keeps the trials that break no limit: only these may be best, lie on the front or be taken."""
+        return [trial for trial in trials if not self.broken(trial)]
+
     def best_baseline(self, score: str) -> Trial | None:
         """Finds the real-only trial that is best in one score."""
-        rated = [(value, trial) for trial in self.complete() if trial.asked.move == "baseline" and (value := trial.score(score)) is not None]
+        baselines = [trial for trial in self.keeping(self.complete()) if trial.asked.move == "baseline"]
+        rated = [(value, trial) for trial in baselines if (value := trial.score(score)) is not None]
         return max(rated, key=lambda pair: better(pair[0], self.objectives.get(score, "maximize")))[1] if rated else None
 
     def floor(self, score: str) -> float | None:

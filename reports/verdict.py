@@ -89,7 +89,7 @@ def verdict(run: Run) -> Verdict:
     val = comparable_score(run, headline_score(run.objectives))
     test = "test_" + val.removeprefix("val_")
     direction = run.objectives.get(val, "maximize")
-    confirmed = [found for trial in run.complete(searched=False) if (found := _confirmed(run, trial, val, test)) is not None]
+    confirmed = [found for trial in run.keeping(run.complete(searched=False)) if (found := _confirmed(run, trial, val, test)) is not None]
     baseline = _chosen([item for item in confirmed if item.real_only], direction)
     best = _chosen([item for item in confirmed if not item.real_only], direction)
     if baseline is None or best is None:
@@ -126,7 +126,7 @@ def points(gain: float) -> str:
 def _unconfirmed(run: Run, val: str, test: str, best: Confirmed | None, baseline: Confirmed | None, confirmed: list[Confirmed]) -> Verdict:
     """Says what is known so far, and that it is no verdict."""
     direction = run.objectives.get(val, "maximize")
-    rated = [(value, trial) for trial in run.complete() if trial.family and (value := trial.score(val)) is not None]
+    rated = [(value, trial) for trial in run.keeping(run.complete()) if trial.family and (value := trial.score(val)) is not None]
     real = run.best_baseline(val)
     if not rated:
         detail = "No trial with synthetic images has finished yet."

@@ -76,7 +76,7 @@ class Asker:
         self._store = store
         self._observer = observer
         self._clock = clock
-        self._index = Index(ledger.run, name=plan.study.name, goals=plan.study.objectives, space=plan.study.space)
+        self._index = Index(ledger.run, name=plan.study.name, goals=plan.study.objectives, space=plan.study.space, limits=plan.study.limits)
         ledger.keep(lambda: self._index.sync(ledger.asked, ledger.records))
         self._model = Model(plan.study)
         for number in sorted(ledger.asked):

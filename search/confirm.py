@@ -5,14 +5,14 @@ images alone, so that what the search found for the inspector is not taken for t
 confirmed trial carries the same seeds, so that differences can be taken unit by unit (`reports` does). Confirmations enter no model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reports.records import Asked, Record
 from reports.verdict import headline_score
-from search.fronts import Value, objective_values, ranks, sign
-from search.studies.study import Objective
+from search.fronts import Value, objective_values, ranks, sign, violation
+from search.studies.study import Limit, Objective
 from trainables.recipe import Unit
 
 TWIN = "same inspector"
@@ -40,12 +40,16 @@ def fresh_units(seeds: int, *, retrain_generator: bool) -> tuple[Unit, ...]:
     return tuple(Unit(generator=i if retrain_generator else 0, inspector=i) for i in range(1, seeds + 1))
 
 
-def to_confirm(asked: Mapping[int, Asked], records: Mapping[int, Record], goals: tuple[Objective, ...], *, top: int) -> list[Repeat]:
+def to_confirm(
+    asked: Mapping[int, Asked], records: Mapping[int, Record], goals: tuple[Objective, ...], *, top: int, limits: Sequence[Limit] = ()
+) -> list[Repeat]:
     """Lists what is to be confirmed: the baselines first, then the front from the best of the first objective on, then its twins.
 
+    A trial that breaks a limit is none of these: neither could it be taken, nor is a baseline that nobody may use worth beating.
     Each leader has a twin, even one that equals a baseline: it costs nothing, its inspectors being there, and the number of confirmations is fixed.
     """
-    done = [number for number in sorted(records) if records[number].state == "complete" and asked[number].move != "confirm"]
+    complete = [number for number in sorted(records) if records[number].state == "complete" and asked[number].move != "confirm"]
+    done = [number for number in complete if not violation(records[number], limits)]
     baselines = [number for number in done if asked[number].move == "baseline"]
     # By the score that the verdict weighs: a baseline has no distance and costs no generator, whatever the first objective is.
     headline = headline_score({goal.score: goal.direction for goal in goals})

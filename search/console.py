@@ -6,7 +6,7 @@ The runner calls the methods of `Console`, from one thread; nothing here decides
 import statistics
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -40,6 +40,8 @@ class Header:
     """Label -> text, such as data, where, report; shown in this order."""
     finished: Sequence[tuple[Asked, Record]] = ()
     """Trials of earlier starts of the same run."""
+    keeps: Callable[[Record], bool] = lambda record: True
+    """Whether a trial keeps the study's limits; one that does not is never the best."""
 
 
 @dataclass(slots=True)
@@ -169,7 +171,8 @@ class Console:
         if not self._header.objectives:
             return None
         name, direction = self._header.objectives[0]
-        now = standing((Trial(asked, record) for asked, record in self._finished), name, direction)
+        kept = (Trial(asked, record) for asked, record in self._finished if self._header.keeps(record))
+        now = standing(kept, name, direction)
         if now.best is None and now.baseline is None:
             return None
         line = Text(f"{name}: ")

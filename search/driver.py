@@ -16,6 +16,7 @@ from typing import Protocol
 from search.asker import FINISHED, WAIT, Asker, Build, Observer
 from search.attempt import Attempt, Halt
 from search.console import Header
+from search.fronts import violation
 from search.ledger import Ledger
 from search.moves import Plan, starting_points
 from search.refresh import Refresher
@@ -216,6 +217,7 @@ def _header(study: Study, plan: Plan, ledger: Ledger, means: Means, where: str) 
         workers=means.workers,
         facts=facts,
         finished=[(ledger.asked[number], record) for number, record in sorted(ledger.records.items())],
+        keeps=lambda record: not violation(record, study.limits),
     )
 
 

@@ -1,12 +1,12 @@
 """Objectives and who is better than whom: values and ranks. Called by the moves, the confirmation and the index."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from reports.records import Record
-from search.studies.study import Objective
+from search.studies.study import Limit, Objective
 
 Value = tuple[float, ...]
 """One value for each objective, in their order."""
@@ -23,6 +23,18 @@ def objective_values(record: Record, goals: tuple[Objective, ...]) -> Value | No
     if any(value is None or not math.isfinite(value) for value in found):
         return None
     return tuple(float(value) for value in found if value is not None)
+
+
+def excesses(record: Record, limits: Sequence[Limit]) -> dict[str, float]:
+    """Says by how much a record breaks each limit, in the score's own unit: 0 or less where it keeps it. A score that has no meaning breaks none."""
+    found = {limit.score: record.scores.get(limit.score) for limit in limits}
+    return {limit.score: 0.0 if (value := found[limit.score]) is None else limit.excess(value) for limit in limits}
+
+
+def violation(record: Record, limits: Sequence[Limit]) -> float:
+    """Says by how much a record breaks its limits, in shares of their bounds (a bound of 0 counts as 1), summed; 0 where it keeps all."""
+    excess = excesses(record, limits)
+    return sum(max(0.0, excess[limit.score]) / (abs(limit.bound) or 1.0) for limit in limits)
 
 
 def ranks(values: Mapping[int, Value], goals: tuple[Objective, ...]) -> dict[int, int]:

@@ -6,7 +6,7 @@ torn or in disagreement with the records is simply written anew, in trial order.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +18,36 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from reports.records import Asked, Record
 from search.distributions import distributions
-from search.fronts import objective_values
-from search.studies.study import Objective
+from search.fronts import excesses, objective_values
+from search.studies.study import Limit, Objective
 from spaces.space import Space
 
 JOURNAL = "optuna.journal"
 
 
-def told(asked: Asked, record: Record | None, goals: tuple[Objective, ...], space: Space) -> FrozenTrial:
+def told(asked: Asked, record: Record | None, goals: tuple[Objective, ...], space: Space, limits: Sequence[Limit] = ()) -> FrozenTrial:
     """Says one trial as Optuna should know it: COMPLETE only with every objective, PRUNED where one has no meaning, FAIL with its reason.
 
+    Limits are constraints of COMPLETE trials: above 0 where one is broken.
     Settings stand only on trials that the search drew: a baseline or a confirmation has none, so that it can bias no model.
     """
     drawn = asked.move not in ("baseline", "confirm")
     known: Mapping[str, BaseDistribution] = distributions(space, asked.params) if drawn else {}
     attrs: dict[str, Any] = {"trial": asked.trial, "move": asked.move, "reason": asked.reason, "parent": asked.parent}
-    state, values = TrialState.RUNNING, None
+    state, values, constraints = TrialState.RUNNING, None, None
     if record is not None:
         found = objective_values(record, goals)
         if record.state == "failed":
             state, attrs["failure"], attrs["message"] = TrialState.FAIL, record.failure, record.message
         elif record.state == "complete" and found is not None and asked.move != "confirm":
-            state, values = TrialState.COMPLETE, list(found)
+            state, values, constraints = TrialState.COMPLETE, list(found), excesses(record, limits)
         else:
             state = TrialState.PRUNED
             attrs["why"] = {"confirm": "a confirmation"}.get(
                 asked.move, "stopped early" if record.state == "pruned" else "an objective has no meaning here"
             )
-    return create_trial(state=state, values=values, params={name: asked.params[name] for name in known}, distributions=dict(known), user_attrs=attrs)
+    params = {name: asked.params[name] for name in known}
+    return create_trial(state=state, values=values, params=params, distributions=dict(known), user_attrs=attrs, constraints=constraints)
 
 
 class _Unlocked(JournalFileBackend):
@@ -61,18 +63,19 @@ class _Unlocked(JournalFileBackend):
 class Index:
     """The journal of one run, kept in step with its records."""
 
-    def __init__(self, run: Path, *, name: str, goals: tuple[Objective, ...], space: Space) -> None:
+    def __init__(self, run: Path, *, name: str, goals: tuple[Objective, ...], space: Space, limits: Sequence[Limit] = ()) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._path = run / JOURNAL
         self._name = name
         self._goals = goals
         self._space = space
+        self._limits = limits
         self._study: optuna.Study | None = None
         self._ids: dict[int, int] = {}
 
     def sync(self, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> bool:
         """Opens the journal; where it disagrees with the records it is written anew. Returns whether it was."""
-        wanted = [told(asked[number], records.get(number), self._goals, self._space) for number in sorted(asked)]
+        wanted = [told(asked[number], records.get(number), self._goals, self._space, self._limits) for number in sorted(asked)]
         found = self._read()
         rebuilt = found is None or [_story(trial) for trial in found] != [_story(trial) for trial in wanted]
         if rebuilt:
@@ -116,14 +119,16 @@ class Index:
     def tell(self, asked: Asked, record: Record) -> None:
         """Ends a trial whose record was just published."""
         assert self._study is not None
-        trial = told(asked, record, self._goals, self._space)
+        trial = told(asked, record, self._goals, self._space, self._limits)
         storage, number = self._study._storage, self._ids[asked.trial]
         for name in ("failure", "message", "why"):
             if name in trial.user_attrs:
                 storage.set_trial_user_attr(number, name, trial.user_attrs[name])
+        for name, value in trial.system_attrs.items():
+            storage.set_trial_system_attr(number, name, value)
         storage.set_trial_state_values(number, trial.state, trial.values)
 
 
 def _story(trial: FrozenTrial) -> tuple[Any, ...]:
     """What of a trial must agree; times need not."""
-    return trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs
+    return trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs, trial.constraints

@@ -13,7 +13,7 @@ from typing import Any
 from reports.records import Asked, Record
 from search.budget import StageCost, measured, spent
 from search.confirm import fresh_units, inspector_of, to_confirm
-from search.fronts import Value, objective_values, ranks, sign
+from search.fronts import Value, objective_values, ranks, sign, violation
 from search.studies.recipes import paper_params, try_params
 from search.studies.study import Study
 from trainables.recipe import Unit
@@ -114,7 +114,8 @@ def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record
     goals = plan.study.objectives
     best = {key: numbers[0] for key, numbers in values.items()}
     level = ranks({number: value for number in best.values() if (value := objective_values(records[number], goals)) is not None}, goals)
-    if (parent := _to_promote(plan, names, best, level)) is not None:
+    keeping = {key: number for key, number in best.items() if not violation(records[number], plan.study.limits)}
+    if (parent := _to_promote(plan, names, keeping, level)) is not None:
         mark = marks[marks.index(asked[parent].params["generator.kimg"]) + 1]
         fixed = {**asked[parent].params, "generator.kimg": mark}
         return Move(kind="promote", reason=f"trial {parent} leads its mark, so its generator goes on to {mark:g} kimg", parent=parent, fixed=fixed)
@@ -147,7 +148,11 @@ def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Re
         value = objective_values(records[number], goals)
         if asked[number].move in ("explore", "reuse", "promote") and records[number].state == "complete" and value is not None:
             found.setdefault(names[number], []).append((value, number))
-    return {key: [number for _, number in sorted(pairs, key=lambda pair: (sign(goals[0]) * pair[0][0], pair[1]))] for key, pairs in found.items()}
+
+    def order(pair: tuple[Value, int]) -> tuple[bool, float, int]:
+        return violation(records[pair[1]], plan.study.limits) > 0, sign(goals[0]) * pair[0][0], pair[1]
+
+    return {key: [number for _, number in sorted(pairs, key=order)] for key, pairs in found.items()}
 
 
 def _generator(params: Mapping[str, Any], drawing: frozenset[str]) -> Name:
@@ -179,7 +184,8 @@ def _confirm(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Recor
         return "wait"
     units = fresh_units(settings.seeds, retrain_generator=settings.retrain_generator)
     confirmed = {(other.parent, other.params.get("baseline")) for other in asked.values() if other.move == "confirm"}
-    left = [repeat for repeat in to_confirm(asked, records, plan.study.objectives, top=settings.top) if repeat.name not in confirmed]
+    chosen = to_confirm(asked, records, plan.study.objectives, top=settings.top, limits=plan.study.limits)
+    left = [repeat for repeat in chosen if repeat.name not in confirmed]
     training = [inspector_of(other.params) for number, other in asked.items() if number not in records and "baseline" in other.params]
     for repeat in left:
         if "baseline" in repeat.params and inspector_of(repeat.params) in training:

@@ -242,6 +242,7 @@ def _facts(study: Study, place: Place, command: str) -> dict[str, Any]:
     return {
         "command": command,
         "objectives": {item.score: item.direction for item in study.objectives},
+        "limits": {item.score: {"at_most" if item.direction == "minimize" else "at_least": item.bound} for item in study.limits},
         "trials": study.search.trials,
         "seed": study.seed,
         "fingerprint": settled.fingerprint,

@@ -74,7 +74,7 @@ def summarize(folder: Path) -> dict[str, Any]:
     alive = driver is not None and is_alive(driver, time.time())
     states = [trial.state for trial in run.trials if trial.searched]
     score, direction = next(iter(run.objectives.items()))
-    now = standing(run.trials, score, direction)
+    now = standing(run.keeping(run.trials), score, direction)
     return {
         "run": str(folder),
         "study": run.name,

@@ -40,6 +40,8 @@ def info(run: Run) -> Info | None:
                 continue
             told = [f"{label(score)}: {show(value, score)}", trial.asked.reason]
             points.append(Point(trial.number, trial.number, value, family_name(trial), trial.inspector or "", hover(trial, told)))
+            if run.broken(trial):
+                continue
             before = best[-1][1] if best else value
             best.append((trial.number, value if better(value, direction) > better(before, direction) else before))
         if points:

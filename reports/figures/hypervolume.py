@@ -19,7 +19,7 @@ class Info(NamedTuple):
 
 def info(run: Run) -> Info | None:
     """Measures the front after each trial, in the box that the whole run spans."""
-    trials = run.scored()
+    trials = run.keeping(run.scored())
     points = [[-better(trial.score(name) or 0.0, direction) for name, direction in run.objectives.items()] for trial in trials]
     if len(run.objectives) < 2 or len(points) < 2:
         return None

@@ -19,6 +19,8 @@ class Info(NamedTuple):
     points: list[Point]
     front: list[int]
     """Trials on the front over all objectives, by number."""
+    broken: list[int]
+    """Trials that break a limit of the study, which are on no front however good they are."""
     line: list[tuple[float, float]]
     """The front as a line from left to right; empty with more than two objectives, where it is no line."""
     x_floor: float | None
@@ -29,8 +31,8 @@ class Info(NamedTuple):
 
 
 def front_trials(run: Run) -> list[Trial]:
-    """Lists the trials that no other beats in all objectives."""
-    trials = run.scored()
+    """Lists the trials that no other beats in all objectives, among those that keep the study's limits."""
+    trials = run.keeping(run.scored())
     values = [[-better(trial.score(name) or 0.0, direction) for name, direction in run.objectives.items()] for trial in trials]
     return [trials[i] for i in front(values)]
 
@@ -45,6 +47,7 @@ def info(run: Run) -> Info | None:
     points = []
     for trial in trials:
         told = [f"{label(name)}: {show(trial.score(name), name)}" for name in dict.fromkeys([*names, x])]
+        told += [f"breaks a limit: {text}" for text in run.broken(trial)]
         points.append(
             Point(trial.number, trial.score(x) or 0.0, trial.score(y) or 0.0, family_name(trial), trial.inspector or "", hover(trial, told))
         )
@@ -57,6 +60,7 @@ def info(run: Run) -> Info | None:
         y_direction=run.objectives[y],
         points=points,
         front=sorted(on),
+        broken=[trial.number for trial in trials if run.broken(trial)],
         line=line,
         x_floor=run.floor(x) if is_distance(x) else None,
         y_floor=run.floor(y) if is_distance(y) else None,
@@ -94,6 +98,18 @@ def figure(info: Info) -> go.Figure:
         )
     )
     scatter(drawn, info.points, info.drawn_as)
+    if apart := [point for point in info.points if point.trial in info.broken]:
+        drawn.add_trace(
+            go.Scatter(
+                x=[point.x for point in apart],
+                y=[point.y for point in apart],
+                customdata=[point.trial for point in apart],
+                mode="markers",
+                hoverinfo="skip",
+                name="breaks a limit",
+                marker={"size": 13, "symbol": "x-thin", "color": "#D55E00", "line": {"width": 2, "color": "#D55E00"}},
+            )
+        )
     legend(drawn, info.points, info.drawn_as)
     drawn.update_xaxes(title=_axis(info.x, info.x_direction), range=_range([point.x for point in info.points], [info.x_floor]))
     drawn.update_yaxes(title=_axis(info.y, info.y_direction), range=_range([point.y for point in info.points], [info.y_floor, info.y_baseline]))
@@ -119,7 +135,8 @@ def _axis(score: str, direction: str) -> str:
 
 PLOT = Plot(
     title="The trade-off",
-    caption="Every finished trial. Rings mark the Pareto front: no trial is better in all objectives. Hover to see what a generator draws; "
+    caption="Every finished trial. Rings mark the Pareto front: no trial is better in all objectives. "
+    "Crossed out are trials that break a limit of the study. Hover to see what a generator draws; "
     "click for the whole trial.",
     info=info,
     figure=figure,

@@ -188,26 +188,26 @@ def attribute_problems(study: Study, classes: Sequence[str] | None) -> list[tupl
 
 
 def objective_problems(study: Study) -> list[tuple[str, str]]:
-    """Says which objectives a family of the study can give no number for, once the extractor is known: (dotted name, text)."""
+    """Says which objectives and limits a family of the study can give no number for, once the extractor is known: (dotted name, text)."""
     makes = {family: pick(GENERATORS, family, "generator family").makes for family in study.families if family in GENERATORS}
     of_features = [family for family, kind in makes.items() if kind == "features"]
     of_images = [family for family in makes if family not in of_features]
     extractor = study.resolved.extractor if study.resolved is not None else study.scores.extractor
     found = []
-    for item in study.objectives:
-        base = item.score.partition(".")[0]
+    for place, score in [*(("objectives", item.score) for item in study.objectives), *(("limits", item.score) for item in study.limits)]:
+        base = score.partition(".")[0]
         if base == f"val_{MMD}" and of_images:
             text = f"{base}: {', '.join(of_images)} makes images, and only features are measured so"
-            found.append(("objectives", f"{text}; take val_kid, or leave it out of space.generator.family"))
+            found.append((place, f"{text}; take val_kid, or leave it out of space.generator.family"))
         elif base in diagnostic_names(study.task) and of_features:
             text = f"{base}: {', '.join(of_features)} makes features of an inspector that learnt from real images, and none learns without"
-            found.append(("objectives", f"{text}; leave it out of space.generator.family"))
+            found.append((place, f"{text}; leave it out of space.generator.family"))
         elif of_features and base.removeprefix("val_").startswith((*TEXTURES, "inception_score")):
             text = f"{base}: {', '.join(of_features)} makes features, and only images have such a score"
-            found.append(("objectives", f"{text}; leave it out of space.generator.family"))
+            found.append((place, f"{text}; leave it out of space.generator.family"))
         elif extractor in ("inception", "random") and of_features and full_name(base, extractor).removeprefix("val_") in of_extractor(extractor):
             text = f"{base}: {', '.join(of_features)} makes features of the inspector, which {extractor} cannot look at"
-            found.append(("objectives", f"{text}; set scores.extractor: inspector, or leave it out of space.generator.family"))
+            found.append((place, f"{text}; set scores.extractor: inspector, or leave it out of space.generator.family"))
     return found
 
 

@@ -40,6 +40,7 @@ def json_schema() -> dict[str, Any]:
             "task": {"enum": list(TASKS), "description": explained["task"], "default": "classify"},
             "space": {**_space_schema(), "description": explained["space"]},
             "objectives": _objectives(),
+            "limits": _limits(),
             **sections,
         },
     }
@@ -87,19 +88,35 @@ def _explanations(kind: type) -> dict[str, str]:
     return found
 
 
-def _objectives() -> dict[str, Any]:
+def _limits() -> dict[str, Any]:
+    described = {name: {"type": "number"} for name in _directions()}
+    open_ends = {_IN_PARTS: {"type": "number"}}
+    bounds = {"type": ["object", "null"], "properties": described, "patternProperties": open_ends, "additionalProperties": False}
+    return {"description": _explanations(Study)["limits"], **bounds}
+
+
+_IN_PARTS = r"^val_.+(\.|@.+=).+$"
+"""Scores of a class, or of a group by a user's column."""
+
+
+def _directions() -> dict[str, str]:
+    """Lists every score and cost with the way that is better."""
     scores: dict[str, str] = {"val_kid": "minimize", "val_frechet": "minimize"}
     for task in TASKS:
         # The router of zero_shot is scored as a whole.
         groups = SIZE_GROUPS if task != "zero_shot" else ()
         scores |= {name: way for extractor in EXTRACTORS for name, way in score_names(extractor, task=task, groups=groups).items()}
+    return scores
+
+
+def _objectives() -> dict[str, Any]:
     return {
         "description": "What the search improves: scores on validation, and costs.",
         "anyOf": [
             {
                 "type": "object",
-                "properties": {name: {"enum": [way]} for name, way in scores.items()},
-                "patternProperties": {r"^val_.+(\.|@.+=).+$": {"enum": ["maximize", "minimize"]}},
+                "properties": {name: {"enum": [way]} for name, way in _directions().items()},
+                "patternProperties": {_IN_PARTS: {"enum": ["maximize", "minimize"]}},
                 "additionalProperties": False,
                 "minProperties": 1,
             },

@@ -59,6 +59,22 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    """A bound that a trial keeps or breaks; one that breaks it is on no front, is not confirmed and not promoted."""
+
+    score: str
+    """Name of a validation score or of a cost, as for an objective."""
+    bound: float
+    """Most that it may be, or least where more is better."""
+    direction: Direction
+    """Which way is better."""
+
+    def excess(self, value: float) -> float:
+        """Says by how much a value breaks the limit; 0 or less where it keeps it."""
+        return value - self.bound if self.direction == "minimize" else self.bound - value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreSettings:
     """Which features the distances between image sets are measured in."""
 
@@ -237,6 +253,8 @@ class Study:
     space: Space
     """What may vary, narrowed."""
     objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...] = ()
+    """What a trial must keep to: `{inspector_ms_p95: 80}` is at most 80, `{val_recall: 0.9}` at least 0.9, because more of it is better."""
     scores: ScoreSettings = field(default_factory=ScoreSettings)
     zero_shot: ZeroShotPart | None = None
     """Which classes are unseen, in task zero_shot; what stands for them is `space.zero_shot.unseen_ce`."""
@@ -272,14 +290,14 @@ class Study:
         Raises:
             StudyError: an objective is measured with another extractor than the resolved one.
         """
-        objectives = tuple(replace(item, score=full_name(item.score, resolved.extractor)) for item in self.objectives)
-        problems = [text for item in objectives if (text := self._objective_problem(item, resolved.extractor))]
-        if problems:
-            raise StudyError("\n".join(f"objectives: {text}" for text in problems))
-        return replace(self, objectives=objectives, resolved=resolved)
-
-    def _objective_problem(self, item: Objective, extractor: str) -> str | None:
-        return objective_problem(item.score, item.direction, (extractor,), self.task, columns=self.scores.group_columns)
+        extractor = resolved.extractor
+        objectives = tuple(replace(item, score=full_name(item.score, extractor)) for item in self.objectives)
+        limits = tuple(replace(item, score=full_name(item.score, extractor)) for item in self.limits)
+        named = [("objectives", item.score) for item in objectives] + [("limits", item.score) for item in limits]
+        problems = [(place, objective_problem(score, None, (extractor,), self.task, columns=self.scores.group_columns)) for place, score in named]
+        if told := [f"{place}: {text}" for place, text in problems if text]:
+            raise StudyError("\n".join(told))
+        return replace(self, objectives=objectives, limits=limits, resolved=resolved)
 
     def to_plain(self) -> dict[str, Any]:
         """Writes the study as the plain data of a study file, complete."""
@@ -292,6 +310,7 @@ class Study:
             "data": to_plain(self.data),
             "space": self.space.to_plain(),
             "objectives": {item.score: item.direction for item in self.objectives},
+            "limits": {item.score: item.bound for item in self.limits},
             "scores": to_plain(self.scores),
             "zero_shot": _without_embedding(self.zero_shot),
             "search": search,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.studies import checks, recipes, telling
+from search.studies.bounds import read_limits
 from search.studies.document import DocumentError, read_document
 from search.studies.ladders import ladder_problems
 from search.studies.study import (
@@ -48,7 +49,7 @@ SECTIONS = {
     "resolved": Resolved,
 }
 """Sections that are plain settings."""
-NAMES = ("study", "seed", "task", "data", "space", "objectives", "scores", "zero_shot", "search", "resources", "storage", "resolved")
+NAMES = ("study", "seed", "task", "data", "space", "objectives", "limits", "scores", "zero_shot", "search", "resources", "storage", "resolved")
 
 OBJECTIVES: dict[TaskName, tuple[str, ...]] = {
     "classify": ("val_macro_f1", "val_kid"),
@@ -114,7 +115,9 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     scores, search = settings["scores"] or ScoreSettings(), settings["search"] or SearchSettings()
     whole = base_space(search.every_mark, _open_names([plain.get("space"), list(search.tries)]), task=task)
     space = _space(plain.get("space"), whole, task, settings["data"], problems)
-    objectives = _objectives(plain.get("objectives"), scores, task, problems, mixed=space is not None and len(recipes.preprocess_points(space)) > 1)
+    mixed = space is not None and len(recipes.preprocess_points(space)) > 1
+    objectives = _objectives(plain.get("objectives"), scores, task, problems, mixed=mixed)
+    limits = read_limits(plain.get("limits"), scores, task, problems, mixed=mixed)
     if task == "zero_shot" and plain.get("zero_shot") is None:
         problems.append(("zero_shot", "missing: which classes are unseen, for example unseen: [class_9, class_10]"))
     elif task != "zero_shot" and plain.get("zero_shot") is not None:
@@ -135,6 +138,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
             data=settings["data"],
             space=space,
             objectives=objectives,
+            limits=limits,
             scores=scores,
             zero_shot=settings["zero_shot"],
             search=search,

@@ -358,7 +358,7 @@ def test_the_schema_knows_what_the_reader_knows() -> None:
     schema = json_schema()
     json.dumps(schema)
     properties = schema["properties"]
-    sections = ["study", "seed", "task", "data", "space", "objectives", "scores", "zero_shot", "search", "resources", "storage", "resolved"]
+    sections = ["study", "seed", "task", "data", "space", "objectives", "limits", "scores", "zero_shot", "search", "resources", "storage", "resolved"]
     assert set(properties) == set(sections)
     assert properties["data"]["properties"]["protocol"]["enum"] == ["strict", "paper"]
     assert properties["search"]["properties"]["try"]["type"] == "array"
