@@ -126,6 +126,8 @@ class UnitResult:
     confusion: dict[str, list[list[int]]] = field(default_factory=dict)
     curves: dict[str, list[float | None]] = field(default_factory=dict)
     """Score of robustness -> its task's score at severities 0 to 5."""
+    rungs: dict[str, float | None] = field(default_factory=dict)
+    """Mark in kimg, as text -> rung score."""
     uses: list[StageUse] = field(default_factory=list)
     synthetic_counts: dict[str, int] = field(default_factory=dict)
     scored_counts: dict[str, int] = field(default_factory=dict)

@@ -20,14 +20,15 @@ from trainables.measures.robustness import Subject, disturbed_split, measure_rob
 from trainables.measures.throughput import picture_costs
 from trainables.progress import Progress, StageUse
 from trainables.recipe import Unit
+from trainables.rungs import RungScore, images_of_a_class, score_rung
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.image_sets import COMPARED, memorisation_scores
 from trainables.scores.names import MMD, distance_names
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
-from trainables.synthesis.blocks import Chosen
-from trainables.synthesis.pools import draw_pool
+from trainables.synthesis.blocks import Chosen, Source
+from trainables.synthesis.pools import draw_pool, first_items
 
 
 def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
@@ -41,7 +42,12 @@ def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progr
     features = stored_features(extractor, real.images, name="train", inputs=split, store=bench.store)
     told = yield from condition(bench, position, unit, real, own, result)
     inputs = [features.key, *told.inputs]
-    sources = yield from train_generators(bench, position, unit, features.values, real.labels, told, inputs, result)
+
+    def judge(sources: dict[str, Source]) -> RungScore:
+        return _score_rung(bench, position, unit, sources, extractor, own, result)
+
+    heard = judge if position == 0 and recipe.rungs else None
+    sources = yield from train_generators(bench, position, unit, features.values, real.labels, told, inputs, result, judge=heard)
     chosen = yield from draw_pool(bench, position, unit, real, sources, own, result)
     yield Progress(stage="scores")
     _score_features(bench, chosen, extractor, result)
@@ -49,6 +55,16 @@ def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progr
     yield from _retrain(bench, position, shown, features, chosen, extractor, own, seed, result)
     result.sum_costs()
     return result
+
+
+def _score_rung(
+    bench: Bench, position: int, unit: Unit, sources: dict[str, Source], extractor: Extractor, own: Inspected, result: UnitResult
+) -> RungScore:
+    """Measures the first synthetic features of each class against those of the real validation images."""
+    firsts = first_items(bench, position, unit, sources, own, result, most=images_of_a_class(len(bench.made)))
+    split = _labelled(bench, extractor, "val")
+    real = {cls: split.features[split.labels == label] for label, cls in bench.defects.items()}
+    return score_rung(real, {cls: first.items for cls, first in firsts.items()}, extractor="inspector", of_features=True)
 
 
 def _retrain(

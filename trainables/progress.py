@@ -15,13 +15,15 @@ class Progress:
     unit: int = 0
     """Position of the unit in the recipe."""
     stage: str
-    """Stage at work: data, conditioning, generator, pool, inspector, scores."""
+    """Stage at work: data, conditioning, generator, rung, pool, inspector, scores."""
     kimg: float | None = None
     """Thousands of images shown so far, where the stage counts them."""
     rung_score: float | None = None
     """Score at a rung, lower is better; null between rungs."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Losses and other numbers of this moment."""
+    stages: "list[StageUse]" = field(default_factory=list)
+    """At a rung, all stages that the trial has met so far: what it has cost, should it be stopped there."""
 
 
 T = TypeVar("T")
@@ -71,6 +73,8 @@ class Scores:
     classes: list[str]
     curves: dict[str, list[list[float | None]]] = field(default_factory=dict)
     """Robustness score -> for each unit, the task's first score at severities 0 (images as they are) to 5."""
+    rungs: dict[str, float | None] = field(default_factory=dict)
+    """Mark in kimg, as text -> the first unit's rung score there, lower is better; null where it has none."""
     conditions: dict[str, str | int | float]
     """What the numbers hold for: extractor, its hash, sample counts, protocol, precision."""
     stages: list[StageUse]

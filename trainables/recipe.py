@@ -201,6 +201,9 @@ class Recipe:
     judge: bool = False
     """True reads the test split: only in confirmation, at the end of a study."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    rungs: tuple[float, ...] = ()
+    """Marks, in kimg and increasing, at which the trial tells how its generator stands before it goes on; its own mark may be among them. In no key:
+    a mark on the way changes nothing of what comes after it."""
 
     def __post_init__(self) -> None:
         if (self.generator is None) != (self.synthesis is None):
@@ -211,6 +214,10 @@ class Recipe:
             raise SettingsError(f"preprocess: patches decide whole pictures in tasks classify and detect, not in {self.task}")
         if not self.units:
             raise SettingsError("units: a trial needs at least one")
+        if self.rungs and (self.generator is None or list(self.rungs) != sorted(set(self.rungs)) or not 0 < self.rungs[0]):
+            raise SettingsError(f"rungs: {list(self.rungs)} are not increasing marks of a generator")
+        if self.rungs and self.generator is not None and self.rungs[-1] > self.generator.kimg:
+            raise SettingsError(f"rungs: {self.rungs[-1]:g} kimg lies beyond the trial's own mark, {self.generator.kimg:g}")
 
     def to_plain(self) -> dict[str, Any]:
         """Turns the recipe into plain JSON data."""

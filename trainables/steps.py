@@ -23,7 +23,8 @@ from trainables.inspectors.stage import Inspected, inspect
 from trainables.inspectors.training import read_config
 from trainables.measures.grouping import group_scores, split_groups
 from trainables.progress import Progress, StageUse
-from trainables.recipe import InspectorPart, Unit
+from trainables.recipe import GeneratorPart, InspectorPart, Unit
+from trainables.rungs import Judge, tell_rung
 from trainables.scores.extractors import make_extractor, stored_features
 from trainables.seeds import child_seed
 from trainables.synthesis.blocks import Sampler, Source
@@ -106,8 +107,12 @@ def train_generators(
     told: Conditioned,
     inputs: list[str],
     result: UnitResult,
+    *,
+    judge: Judge | None = None,
 ) -> Generator[Progress, None, dict[str, Source]]:
     """Trains or finds the generator, or one for each class, up to the mark; gives where each class's items come from.
+
+    Where there is a judge, all models are trained to each rung of the recipe before any goes on, and the score there is told.
 
     Args:
         bench: what all units share.
@@ -118,10 +123,11 @@ def train_generators(
         told: what stands for each class.
         inputs: keys of what items and class vectors came from.
         result: stages and costs are noted here.
+        judge: scores the generators at a rung.
     """
     recipe = bench.recipe
     assert recipe.generator is not None
-    family, config = resolve(recipe.generator)
+    family = resolve(recipe.generator)[0]
     scene, scene_key = None, ""
     if family.needs_backgrounds or (family.uses_backgrounds and recipe.data.backgrounds != "none"):
         found = find_backgrounds(bench.pack, bench.parts, recipe.data, bench.store)
@@ -137,8 +143,25 @@ def train_generators(
         num_classes=len(bench.made),
         class_vectors=told.vectors,
     )
-    marks = yield from _marks(bench, position, data, inputs, child_seed(recipe.seed, "generator", unit.generator), result)
-    result.values |= _generator_costs([mark.costs for mark in marks.values()])
+    backgrounds = (scene, scene_key)
+    # What learns nothing stands at its one rung, the last, from the beginning.
+    rungs = [] if judge is None else recipe.rungs if family.learns else recipe.rungs[-1:]
+    sources: dict[str, Source] = {}
+    for kimg in sorted({*rungs, recipe.generator.kimg}):
+        part = replace(recipe.generator, kimg=kimg)
+        marks = yield from _marks(bench, position, part, data, inputs, child_seed(recipe.seed, "generator", unit.generator), result)
+        result.values |= _generator_costs([mark.costs for mark in marks.values()])
+        sources = _sources(bench, marks, backgrounds)
+        if judge is not None and kimg in rungs:
+            yield from tell_rung(kimg, judge(sources), result)
+    return sources
+
+
+def _sources(bench: Bench, marks: Mapping[str, MarkEntry], backgrounds: tuple[torch.Tensor | None, str]) -> dict[str, Source]:
+    """Says where each class's items come from, once the models stand at a mark."""
+    assert bench.recipe.generator is not None
+    family, config = resolve(bench.recipe.generator)
+    scene, scene_key = backgrounds
     drawing = {name: getattr(config, name) for name in family.sampling_settings}
     samplers = {cls: _late_sampler(mark, drawing, bench.device) for cls, mark in marks.items()}
     sources = {}
@@ -157,11 +180,9 @@ def train_generators(
 
 
 def _marks(
-    bench: Bench, position: int, data: TrainingData, inputs: list[str], seed: int, result: UnitResult
+    bench: Bench, position: int, part: GeneratorPart, data: TrainingData, inputs: list[str], seed: int, result: UnitResult
 ) -> Generator[Progress, None, dict[str, MarkEntry]]:
     """Trains or finds one model for each class, by its name; or the one model of all of them, under an empty name."""
-    part = bench.recipe.generator
-    assert part is not None
     mode = resolve(part)[1].class_mode
     shown = {"": data.pooled() if mode == "pooled" else data}
     if mode == "per_class":

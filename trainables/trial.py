@@ -103,6 +103,7 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         units=[result.values for result in results],
         confusion=confusion,
         curves={name: [result.curves[name] for result in results] for name in results[0].curves},
+        rungs=results[0].rungs,
         classes=bench.task.kinds,
         conditions=conditions,
         stages=[use for result in results for use in result.uses],

@@ -3,6 +3,7 @@
 Families that make features have a unit of their own, `feature_unit`, made of the same steps.
 """
 
+import functools
 from collections.abc import Generator
 
 import torch
@@ -18,6 +19,7 @@ from trainables.measures.robustness import Subject, disturbed_split, measure_rob
 from trainables.measures.throughput import picture_costs
 from trainables.progress import Progress
 from trainables.recipe import Unit
+from trainables.rungs import RungScore, images_of_a_class, score_rung
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.image_sets import COMPARED, TEXTURED, evenly, inception_scores, memorisation_scores, texture_scores
@@ -26,7 +28,7 @@ from trainables.scores.textures import stored_textures
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
 from trainables.synthesis.blocks import Chosen, Source
-from trainables.synthesis.pools import asks, draw_pool, is_marked
+from trainables.synthesis.pools import asks, draw_pool, first_items, is_marked
 
 
 def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, None, UnitResult]:
@@ -39,10 +41,19 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
     if recipe.generator is not None and recipe.synthesis is not None:
         reference = yield from _reference(bench, position, taught, validation, result)
         told = yield from condition(bench, position, unit, real, reference, result)
-        sources = yield from train_generators(bench, position, unit, real.images, real.labels, told, [*inputs, *told.inputs], result)
+        # Made when it is first used, at a rung or behind the pool: it holds memory.
+        entry = reference.entry if reference is not None else None
+        late = functools.cache(lambda: make_extractor(recipe.scores, device=bench.device, inspector=entry))
+
+        def judge(sources: dict[str, Source]) -> RungScore:
+            return _score_rung(bench, position, unit, sources, reference, late(), result)
+
+        heard = judge if position == 0 and recipe.rungs else None
+        made_from = [*inputs, *told.inputs]
+        sources = yield from train_generators(bench, position, unit, real.images, real.labels, told, made_from, result, judge=heard)
         chosen = yield from draw_pool(bench, position, unit, real, sources, reference, result)
         yield Progress(stage="scores")
-        extractor = make_extractor(recipe.scores, device=bench.device, inspector=reference.entry if reference is not None else None)
+        extractor = late()
         _score_images(bench, chosen, extractor, result)
         _note_particulars(bench, sources, real, extractor, result)
         count = sum(len(images.training) for images in chosen.values())
@@ -77,6 +88,20 @@ def _reference(
     part = recipe.scores.inspector or recipe.inspector
     seed = child_seed(recipe.seed, "inspector", 0)
     return (yield from train_inspector(bench, position, part, taught, None, validation, [bench.parts.key], seed, result))
+
+
+def _score_rung(
+    bench: Bench, position: int, unit: Unit, sources: dict[str, Source], reference: Inspected | None, extractor: Extractor, result: UnitResult
+) -> RungScore:
+    """Measures the first images of each class against the real validation images."""
+    firsts = first_items(bench, position, unit, sources, reference, result, most=images_of_a_class(len(bench.made)))
+    synthetic = {
+        cls: stored_features(extractor, first.items, name="rung", inputs=first.keys, store=bench.store).values
+        for cls, first in firsts.items()
+        if len(first.items)
+    }
+    real, _ = _real_features(bench, extractor, "val", bench.parts.val)
+    return score_rung({cls: part.features for cls, part in real.items()}, synthetic, extractor=extractor.name)
 
 
 def _score_images(bench: Bench, chosen: dict[str, Chosen], extractor: Extractor, result: UnitResult) -> None:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,8 +17,18 @@ from trainables.progress import Progress, StageUse
 from trainables.recipe import SynthesisPart, Unit
 from trainables.scores.extractors import Extractor, stored_features
 from trainables.seeds import child_seed
-from trainables.synthesis.blocks import BLOCK, Block, Chosen, Marked, Sieve, Source, choose
+from trainables.synthesis.blocks import BLOCK, Block, Chosen, Marked, Sieve, Source, choose, draw_block
 from trainables.synthesis.pseudo_masks import masks_key, stored_masks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class First:
+    """The first items of a class, as they are drawn: no filter has judged them."""
+
+    items: torch.Tensor
+    """Images (n, C, H, W) uint8, or features (n, D)."""
+    keys: list[str]
+    """Name what they came from."""
 
 
 def draw_pool(
@@ -37,8 +47,7 @@ def draw_pool(
     """
     recipe = bench.recipe
     assert recipe.generator is not None and recipe.synthesis is not None
-    # What changes no image must change no key: the pool, and all that follows from it, is then found.
-    part = recipe.synthesis if resolve(recipe.generator)[0].truncates else replace(recipe.synthesis, truncation=1.0)
+    part = _drawn_by(bench)
     counts = part.amount.counts([int((real.labels == label).sum()) for label in range(len(bench.pack.classes))], bench.replaced)
     if missing := [cls for label, cls in bench.replaced.items() if counts[label] == 0]:
         cure = "raise the amount, or take synthesis.replaces: nothing"
@@ -62,6 +71,46 @@ def draw_pool(
     result.synthetic_counts = {cls: len(images.training) for cls, images in chosen.items()}
     result.values["acceptance_rate"] = statistics.fmean(images.acceptance for images in chosen.values())
     return chosen
+
+
+def first_items(
+    bench: Bench, position: int, unit: Unit, sources: dict[str, Source], reference: Inspected | None, result: UnitResult, *, most: int
+) -> dict[str, First]:
+    """Draws, or finds, the first blocks of each class, which the pool begins with, and gives the first items that are of it.
+
+    Args:
+        bench: what all units share.
+        position: of the unit, for records.
+        unit: whose seeds count.
+        sources: where each class's items come from.
+        reference: the inspector that learnt from real images alone, where classes share the blocks of a model that is not told them.
+        result: stages are noted here.
+        most: items of each class.
+    """
+    part, seed = _drawn_by(bench), child_seed(bench.recipe.seed, "pool", unit.generator)
+    judged = _judged(bench, reference) if is_sorted(bench) and reference is not None else None
+    found: dict[str, First] = {}
+    for label, cls in bench.made.items():
+        blocks = [
+            draw_block(sources[cls], cls, number, part, seed=seed, unit=position, device=bench.device, store=bench.store)
+            for number in range(sources[cls].shared_by)
+        ]
+        noted = {use.key for use in result.uses}
+        result.uses += [block.use for block in blocks if block.key not in noted]
+        keys = [block.key for block in blocks]
+        items = [block.images for block in blocks]
+        if judged is not None and reference is not None:
+            sort = _taken_for(bench, judged, label, 0.0)
+            items, keys = [block.images[sort(block)] for block in blocks], [*keys, reference.key, cls]
+        found[cls] = First(items=torch.cat(items)[:most], keys=keys)
+    return found
+
+
+def _drawn_by(bench: Bench) -> SynthesisPart:
+    """Says how images are drawn. What changes no image must change no key: the pool, and all that follows from it, is then found."""
+    recipe = bench.recipe
+    assert recipe.generator is not None and recipe.synthesis is not None
+    return recipe.synthesis if resolve(recipe.generator)[0].truncates else replace(recipe.synthesis, truncation=1.0)
 
 
 def is_sorted(bench: Bench) -> bool:
