@@ -105,8 +105,9 @@ def next_move(plan: Plan, number: int, asked: Mapping[int, Asked], records: Mapp
 
 def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> Move:
     """Weighs new generators against more use of those there are."""
-    marks = sorted(plan.study.search.marks)
-    new = Move(kind="explore", reason="a new generator, suggested by the model", fixed={"generator.kimg": marks[0]}, whole=False)
+    # The asker puts it at the lowest mark of the family that the model chooses.
+    lowest = min(plan.study.ladder(family)[0] for family in plan.study.families)
+    new = Move(kind="explore", reason="a new generator, suggested by the model", fixed={"generator.kimg": lowest}, whole=False)
     names = {number: _generator(other.params, plan.drawing) for number, other in asked.items()}
     values = _generators(plan, asked, records, names)
     if not values:
@@ -116,7 +117,8 @@ def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record
     level = ranks({number: value for number in best.values() if (value := objective_values(records[number], goals)) is not None}, goals)
     keeping = {key: number for key, number in best.items() if not violation(records[number], plan.study.limits)}
     if (parent := _to_promote(plan, names, keeping, level)) is not None:
-        mark = marks[marks.index(asked[parent].params["generator.kimg"]) + 1]
+        params = asked[parent].params
+        mark = min(mark for mark in plan.study.ladder(params["generator.family"]) if mark > params["generator.kimg"])
         fixed = {**asked[parent].params, "generator.kimg": mark}
         return Move(kind="promote", reason=f"trial {parent} leads its mark, so its generator goes on to {mark:g} kimg", parent=parent, fixed=fixed)
     if _explores(plan, asked, records):
@@ -164,9 +166,12 @@ def _generator(params: Mapping[str, Any], drawing: frozenset[str]) -> Name:
 
 def _to_promote(plan: Plan, names: Mapping[int, Name], best: Mapping[Name, int], level: Mapping[int, int]) -> int | None:
     """Finds a trial whose generator has earned the next mark: the best of its mark, one for every `PROMOTE_ONE_OF` that ended there."""
-    for mark, after in reversed(list(itertools.pairwise(sorted(plan.study.search.marks)))):
+    steps = {family: list(itertools.pairwise(plan.study.ladder(family))) for family in plan.study.families if family not in plan.untrained}
+    for mark, after in sorted({step for ladder in steps.values() for step in ladder}, reverse=True):
         at = {
-            settings: number for (settings, kimg), number in best.items() if kimg == mark and dict(settings)["generator.family"] not in plan.untrained
+            settings: number
+            for (settings, kimg), number in best.items()
+            if kimg == mark and (mark, after) in steps.get(dict(settings)["generator.family"], [])
         }
         gone = {settings for settings, kimg in names.values() if kimg == after}
         left = [number for settings, number in at.items() if settings not in gone]

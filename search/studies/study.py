@@ -163,6 +163,26 @@ class SearchSettings:
         if problems:
             raise SettingsError("\n".join(problems))
 
+    def ladder(self, family: str) -> tuple[float, ...]:
+        """Gives the marks of a family, lowest first; none where neither it nor default has a ladder."""
+        return self.marks.get(family, self.marks.get(DEFAULT_LADDER, ())) if isinstance(self.marks, Mapping) else self.marks
+
+    @property
+    def every_mark(self) -> tuple[float, ...]:
+        """All marks of all ladders, lowest first."""
+        ladders = self.marks.values() if isinstance(self.marks, Mapping) else [self.marks]
+        return tuple(sorted({mark for ladder in ladders for mark in ladder}))
+
+
+def _ladder_problem(marks: Sequence[float]) -> str | None:
+    """Says what is wrong with the marks of a ladder; None where nothing is."""
+    if not marks or not all(0 < mark < math.inf for mark in marks) or len(set(marks)) != len(marks):
+        return "expected different numbers above 0, in kimg, for example [5, 20]"
+    if list(marks) != sorted(marks):
+        said, wanted = ([", ".join(f"{mark:g}" for mark in order)] for order in (marks, sorted(marks)))
+        return f"[{said[0]}] does not increase; expected [{wanted[0]}]"
+    return None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
@@ -183,26 +203,6 @@ class Resources:
                 raise SettingsError(f"{name}: {count} is fewer than 1")
         if self.gpus_per_trial != "auto" and not 0 <= self.gpus_per_trial < math.inf:
             raise SettingsError(f"gpus_per_trial: {self.gpus_per_trial} is not a number, 0 or more")
-
-    def ladder(self, family: str) -> tuple[float, ...]:
-        """Gives the marks of a family, lowest first; none where neither it nor default has a ladder."""
-        return self.marks.get(family, self.marks.get(DEFAULT_LADDER, ())) if isinstance(self.marks, Mapping) else self.marks
-
-    @property
-    def every_mark(self) -> tuple[float, ...]:
-        """All marks of all ladders, lowest first."""
-        ladders = self.marks.values() if isinstance(self.marks, Mapping) else [self.marks]
-        return tuple(sorted({mark for ladder in ladders for mark in ladder}))
-
-
-def _ladder_problem(marks: Sequence[float]) -> str | None:
-    """Says what is wrong with the marks of a ladder; None where nothing is."""
-    if not marks or not all(0 < mark < math.inf for mark in marks) or len(set(marks)) != len(marks):
-        return "expected different numbers above 0, in kimg, for example [5, 20]"
-    if list(marks) != sorted(marks):
-        said, wanted = ([", ".join(f"{mark:g}" for mark in order)] for order in (marks, sorted(marks)))
-        return f"[{said[0]}] does not increase; expected [{wanted[0]}]"
-    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
