@@ -24,8 +24,10 @@
     dataset         name of the data set
     protocol        "strict" | "paper"
     split_counts    {class: {"train": n, "val": n, "test": n}}, images
-    zero_shot       {"folds": [{"unseen": [class], "pretended_unseen": [class], "images": {"val" | "test": {"trained": n, "scored": n}}}]}: a fold for
-                    each set of unseen classes; `pretended_unseen` are unseen to what validation scores, `unseen` to everything; task zero_shot only
+    zero_shot       {"folds": [{"unseen": [class], "pretended_unseen": [[class]], "images": {"val" | "test": {"trained": n, "scored": n}}}]}: a fold
+                    for each set of unseen classes; of `pretended_unseen`, a set for each draw, all are in turn unseen to what validation scores,
+                    `unseen` to everything; images are means over draws; task zero_shot only. `run.pretended_sets` reads both this form and the
+                    older one, a single set as a plain list
     extractor       "inception" | "inspector" | "random"
     extractor_hash  SHA-256 of its weights, where there are any
     floor           {score name: value}: the distance between two halves of the real images; else `<score>_floor[.<class>]` in a record counts
@@ -103,8 +105,9 @@ class Record:
     """`val_robustness.<corruption>` -> of each unit, the task's first score at severities 0, the images as they are, to 5."""
     conditions: Mapping[str, Any] = field(default_factory=dict)
     unit_conditions: list[Mapping[str, Any]] = field(default_factory=list)
-    """What each unit's numbers hold for beside `conditions`. Task zero_shot: `unseen` and `pretended_unseen`, lists of classes; `train_images` and
-    `val_images` of the search's course; `judged_train_images` and `test_images`, where the test split was read."""
+    """What each unit's numbers hold for beside `conditions`. Task zero_shot: `unseen`, a list of classes, and `pretended_unseen`, such a list for
+    each draw; `draw_scores`, the validation scores of each draw, where there are several; `train_images` and `val_images` of the search's courses, as
+    means over draws; `judged_train_images` and `test_images`, where the test split was read."""
     stages: list[Mapping[str, Any]] = field(default_factory=list)
     """unit, stage, cls, key, reused, seconds, device, peak_memory_gib."""
     samples: Mapping[str, Any] | None = None

@@ -207,16 +207,30 @@ class Run:
         """Says it for seen and unseen classes: validation pretends that some seen classes are unseen, test has the truly unseen ones."""
         folds = self.zero_shot_folds
         scored, trained = (round(sum(fold["images"][split][name] for fold in folds) / len(folds)) for name in ("scored", "trained"))
-        held = folds[0]["pretended_unseen" if split == "val" else "unseen"]
+        sets = pretended_sets(folds[0]) if split == "val" else [folds[0]["unseen"]]
+        listed = "; ".join(", ".join(held) for held in sets)
         if len(folds) > 1:
             who = f"{len(folds)} sets of unseen classes in turn"
+            who += f", for each of them {len(sets)} sets of others pretended unseen" if len(sets) > 1 else ""
+        elif len(sets) > 1:
+            who = f"means over {len(sets)} sets of classes pretended unseen in turn: {listed}"
         else:
-            who = f"{'pretended ' if split == 'val' else ''}unseen: {', '.join(held)}"
+            who = f"{'pretended ' if split == 'val' else ''}unseen: {listed}"
         told = f"{SPLIT_WORDS[split]} split of {scored} images, {who}, {trained} real training images of the other classes"
         if split == "val":
             told += " (of truly unseen classes none is read)"
         protocol = self.environment.get("protocol")
         return f"{told}, {protocol} protocol" if protocol else f"{told}, protocol not recorded"
+
+
+def pretended_sets(known: Mapping[str, Any]) -> list[list[str]]:
+    """Gives the sets of classes that a fold or a unit pretended to be unseen, one for each draw.
+
+    Args:
+        known: a fold, or a unit's conditions; runs from before there were several draws wrote their one set as a plain list.
+    """
+    held = list(known.get("pretended_unseen", []))
+    return [held] if held and isinstance(held[0], str) else [list(classes) for classes in held]
 
 
 def better(value: float, direction: str) -> float:

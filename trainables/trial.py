@@ -19,6 +19,7 @@ from trainables.progress import Progress, Scores, stamped
 from trainables.recipe import Recipe, Unit
 from trainables.store import Store
 from trainables.unit import run_unit
+from trainables.zero_shot.draws import DRAW_SCORES
 from trainables.zero_shot.unit import run_zero_shot_unit
 
 
@@ -95,7 +96,8 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
     if recipe.data.folds:
         conditions["folds"] = recipe.data.folds
     if recipe.zero_shot is not None and recipe.zero_shot.unseen == "pairs":
-        conditions |= {"unseen": "every pair in turn", "pretended_unseen": "drawn for each pair"}
+        sets = recipe.zero_shot.val_draws
+        conditions |= {"unseen": "every pair in turn", "pretended_unseen": f"{f'{sets} sets ' if sets > 1 else ''}drawn for each pair"}
     if recipe.scores.weights_hash is not None:
         conditions["weights_hash"] = recipe.scores.weights_hash
     return Scores(
@@ -116,10 +118,18 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
 def _agreed(units: list[dict[str, Any]]) -> dict[str, str | int | float]:
     """Gives the conditions of all units as those of the trial: what they have in common, and the mean of counts that differ."""
     found: dict[str, str | int | float] = {}
-    for name in (name for name in units[0] if all(name in unit for unit in units)):
+    for name in (name for name in units[0] if name != DRAW_SCORES and all(name in unit for unit in units)):
         values = [unit[name] for unit in units]
         if all(value == values[0] for value in values):
-            found[name] = ", ".join(values[0]) if isinstance(values[0], list) else values[0]
+            found[name] = _worded(values[0])
         elif all(isinstance(value, int) for value in values):
             found[name] = round(statistics.fmean(values))
     return found
+
+
+def _worded(value: Any) -> str | int | float:
+    """Writes a list of names, and a list of such lists, as text; anything else stays."""
+    if not isinstance(value, list):
+        found: str | int | float = value
+        return found
+    return "; ".join(", ".join(item) for item in value) if value and isinstance(value[0], list) else ", ".join(value)

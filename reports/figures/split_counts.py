@@ -1,12 +1,13 @@
 """Images per class and split."""
 
+from collections import Counter
 from html import escape
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 
 from reports.figures.style import PALETTE, REAL, Plot, bare
-from reports.run import SPLIT_WORDS, Run
+from reports.run import SPLIT_WORDS, Run, pretended_sets
 
 
 class Info(NamedTuple):
@@ -23,8 +24,10 @@ def info(run: Run) -> Info | None:
     if not table:
         return None
     folds = run.zero_shot_folds
-    unseen, pretended = (folds[0]["unseen"], folds[0]["pretended_unseen"]) if len(folds) == 1 else ([], [])
-    said = dict.fromkeys(unseen, " (unseen)") | dict.fromkeys(pretended, " (pretended unseen while searching)")
+    unseen, draws = (folds[0]["unseen"], pretended_sets(folds[0])) if len(folds) == 1 else ([], [])
+    often = Counter(cls for pretended in draws for cls in pretended)
+    turns = {cls: f" in {count} of {len(draws)} turns" if len(draws) > 1 else "" for cls, count in often.items()}
+    said = dict.fromkeys(unseen, " (unseen)") | {cls: f" (pretended unseen while searching{turn})" for cls, turn in turns.items()}
     counts = {split: [int(row.get(split, 0)) for row in table.values()] for split in ("train", "val", "test")}
     for split in ("train", "val"):
         counts[split] = [0 if cls in unseen else count for cls, count in zip(table, counts[split], strict=True)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from reports.figures.style import Plot, bare
-from reports.run import Run, Trial, better, label
+from reports.run import Run, Trial, better, label, pretended_sets
 from reports.verdict import headline_score, verdict
 
 BASE = "harmonic_mean"
@@ -23,7 +23,7 @@ class Info(NamedTuple):
     values: list[list[float | None]]
     """Symmetric, in the order of the classes: the mean over the units that had the pair; none on the diagonal, and for pairs that no unit had."""
     counts: list[list[int]]
-    """Units that had the pair."""
+    """Units that had the pair; on validation, their draws."""
 
 
 def info(run: Run) -> Info | None:
@@ -35,9 +35,12 @@ def info(run: Run) -> Info | None:
     classes, score = trial.record.classes, f"{split}_{BASE}"
     held: dict[frozenset[str], list[float]] = {}
     for unit, known in zip(trial.record.units, trial.record.unit_conditions, strict=False):
-        pair = frozenset(known.get("unseen" if split == "test" else "pretended_unseen", ()))
-        if len(pair) == 2 and (value := unit.get(score)) is not None:
-            held.setdefault(pair, []).append(float(value))
+        sets = pretended_sets(known) if split == "val" else [known.get("unseen", [])]
+        # Where a unit had several draws, its own scores are their means; each pair has those of its draw.
+        draws = known.get("draw_scores", [unit]) if split == "val" else [unit]
+        for pair, scores in zip(map(frozenset, sets), draws, strict=False):
+            if len(pair) == 2 and (value := scores.get(score)) is not None:
+                held.setdefault(pair, []).append(float(value))
     if not held:
         return None
     of = [[held.get(frozenset((one, other)), []) for other in classes] for one in classes]

@@ -236,11 +236,45 @@ def test_pairs_of_unseen_classes_are_a_symmetric_map_of_what_each_pair_scored(pa
     assert unseen_pairs.info(run) is None
 
 
+def test_pairs_of_several_draws_have_the_scores_of_their_draws(pairs_run: Run) -> None:
+    trials = []
+    for trial in pairs_run.trials:
+        if trial.record is not None and trial.searched:
+            draws = {"pretended_unseen": [["crazing", "patches"], ["patches", "scratches"]], "draw_scores": [{"val_harmonic_mean": 0.2}, {}]}
+            known = [{**unit, **draws} for unit in trial.record.unit_conditions]
+            trials.append(Trial(trial.asked, replace(trial.record, unit_conditions=known)))
+    info = unseen_pairs.info(replace(pairs_run, trials=tuple(trials)))
+    assert info is not None and info.score == "val_harmonic_mean"
+    of = {cls: k for k, cls in enumerate(info.classes)}
+    assert info.values[of["crazing"]][of["patches"]] == pytest.approx(0.2), "not the unit's mean"
+    assert info.values[of["patches"]][of["scratches"]] is None and sum(map(sum, info.counts)) == 2 * 15
+
+
+def test_what_validation_holds_for_names_every_set_of_classes(run: Run) -> None:
+    fold = {"unseen": ["patches"], "images": {split: {"trained": 80, "scored": 120} for split in ("val", "test")}}
+
+    def told(pretended: object, folds: int = 1) -> str:
+        held = [fold | {"pretended_unseen": pretended}] * folds
+        return replace(run, environment={**run.environment, "zero_shot": {"folds": held}}).conditions("val")
+
+    single = told([["crazing", "scratches"]])
+    assert "pretended unseen: crazing, scratches, 80 real training images" in single and told(["crazing", "scratches"]) == single
+    several = [["crazing"], ["scratches"]]
+    assert "means over 2 sets of classes pretended unseen in turn: crazing; scratches, 80 real training images" in told(several)
+    assert "15 sets of unseen classes in turn, for each of them 2 sets of others pretended unseen" in told(several, 15)
+
+
 def test_classes_that_are_unseen_show_only_what_is_read_of_them(run: Run) -> None:
     fold = {"unseen": ["patches"], "pretended_unseen": ["crazing"], "images": {}}
     info = split_counts.info(replace(run, environment={**run.environment, "zero_shot": {"folds": [fold]}}))
     assert info is not None and info.classes[2] == "patches (unseen)" and info.classes[0] == "crazing (pretended unseen while searching)"
     assert [info.counts[split][2] for split in ("train", "val", "test")] == [0, 0, 66] and info.counts["train"][0] == 20
+    drawn = fold | {"pretended_unseen": [["crazing", "inclusion"], ["crazing", "scratches"], ["inclusion", "scratches"], ["crazing", "inclusion"]]}
+    info = split_counts.info(replace(run, environment={**run.environment, "zero_shot": {"folds": [drawn]}}))
+    assert info is not None and info.classes[0] == "crazing (pretended unseen while searching in 3 of 4 turns)" and "(unseen)" in info.classes[2]
+    single = fold | {"pretended_unseen": [["crazing"]]}
+    info = split_counts.info(replace(run, environment={**run.environment, "zero_shot": {"folds": [single]}}))
+    assert info is not None and info.classes[0] == "crazing (pretended unseen while searching)"
 
 
 def test_an_axis_of_shares_ends_where_shares_do() -> None:

@@ -135,6 +135,30 @@ def test_what_no_system_can_be_made_of_is_refused(folder: Path, tmp_path: Path) 
     assert isinstance(done.exception, StudyError) and "its task is classify" in str(done.exception)
 
 
+def test_several_draws_are_told_wherever_one_is(folder: Path) -> None:
+    root = folder.parent.parent
+    drawn = root / run(
+        "study=draws",
+        "zero_shot={unseen: [perforated], val_draws: 2}",
+        "search.confirm.top=0",
+        f"storage.runs={root}/runs",
+        f"storage.store={root}/store",
+    )
+    record, seen = record_of(drawn, 1), read_run(drawn)
+    (known,) = record.unit_conditions
+    one, two = (held[0] for held in known["pretended_unseen"])
+    assert record.conditions["pretended_unseen"] == f"{one}; {two}" and one != two
+    assert record.scores["val_harmonic_mean"] == pytest.approx(sum(scores["val_harmonic_mean"] for scores in known["draw_scores"]) / 2)
+    assert f"means over 2 sets of classes pretended unseen in turn: {one}; {two}, 16 real training images" in seen.conditions("val")
+    assert "pretended" not in seen.conditions("test")
+    page = render(seen)
+    assert f"{one} (pretended unseen while searching in 1 of 2 turns)" in page and "draw_scores" not in page
+    with pytest.raises(StudyError, match=r"zero_shot\.val_draws: 4 sets of classes .* there are 3: 1 of the 3 others each; expected at most 3"):
+        run("study=more", "zero_shot={unseen: [perforated], val_draws: 4}", f"storage.runs={root}/runs", f"storage.store={root}/store")
+    with pytest.raises(StudyError, match=r"zero_shot\.val_draws: 2 sets are to be drawn, but val_unseen names the one there is"):
+        parse_study(STUDY, "surfaces.yaml", ["zero_shot.val_draws=2"])
+
+
 def test_every_pair_in_turn_is_a_trial_of_many_units_and_a_map_in_the_report(folder: Path) -> None:
     root = folder.parent.parent
     classes = ["brushed", "woven", "rayed", "perforated", "ribbed", "turned"]
@@ -147,6 +171,7 @@ def test_every_pair_in_turn_is_a_trial_of_many_units_and_a_map_in_the_report(fol
         f"storage.store={root}/store",
     )
     record = record_of(pairs, 1)
+    assert all(len(unit["pretended_unseen"]) == 1 for unit in record.unit_conditions)
     assert [tuple(unit["unseen"]) for unit in record.unit_conditions] == list(combinations(record.classes, 2)) and set(record.classes) == set(classes)
     assert len(record.units) == 15 and record.conditions["unseen"] == "every pair in turn"
     assert record.scores["val_harmonic_mean"] == pytest.approx(sum(unit["val_harmonic_mean"] or 0.0 for unit in record.units) / 15)

@@ -91,7 +91,7 @@ STAGES = {
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "3fd455d5ba1d"),
     "scores.extractors:RandomNetwork.VERSION": (1, ["scores/extractors.py"], "322f3ee4663d"),
     "two_stage.training:VERSION": (1, ["two_stage/training.py"], "ca75d6efe422"),
-    "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "60124c0fcc79"),
+    "zero_shot.split:VERSION": (1, ["zero_shot/split.py", "zero_shot/settings.py"], "3feeb51c16b0"),
     "zero_shot.sources:VERSION": (1, ["zero_shot/sources.py", "conditioning/unseen.py"], "ba3e9b07e1c5"),
     "zero_shot.classifier:VERSION": (
         1,

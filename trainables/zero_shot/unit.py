@@ -5,10 +5,11 @@ inspector on seen classes -> its features -> class vectors -> generator -> featu
 Search on validation, judge on test, and no image of an unseen class in the search: a search cannot be told how well it does on classes that nobody
 may look at. So each unit runs a course on validation in which some of the *seen* classes are pretended to be unseen (`zero_shot.val_unseen`, or drawn
 by the study's seed for each set of unseen classes, as many as these): everything is trained on the remaining classes, and scored on the validation
-images of these and of the pretended ones. No image of a truly unseen class is read, in no part of the split. Only the judge runs a second course, in
-which all seen classes are trained on, and reads the test images of seen and of truly unseen classes, once: `test_seen`, `test_unseen`, ... The
-classifier's pass and the threshold are chosen on validation images of seen classes in both. A study over all pairs chooses one setting for all of
-them, so that it has met each class as a seen one; no course has met its own.
+images of these and of the pretended ones. `zero_shot.val_draws` such courses pretend so of other classes each, and scores are their means. No image
+of a truly unseen class is read, in no part of the split. Only the judge runs another course, in which all seen classes are trained on, and reads the
+test images of seen and of truly unseen classes, once: `test_seen`, `test_unseen`, ... The classifier's pass and the threshold are chosen on
+validation images of seen classes in all of them. A study over all pairs chooses one setting for all of them, so that it has met each class as a seen
+one; no course has met its own.
 
 A baseline on real images alone has no generator: its classifier knows the seen classes, and an image whose scaled features lie beyond the threshold
 from all class means is unseen. Called by `trial`.
@@ -43,6 +44,7 @@ from trainables.synthesis.blocks import Chosen, Source
 from trainables.synthesis.pools import draw_pool
 from trainables.zero_shot.answers import ask, router_scores
 from trainables.zero_shot.classifier import STAGE, Names, Routed, train_classifier
+from trainables.zero_shot.draws import mean_of_draws
 from trainables.zero_shot.router import EmbeddingReader, plain_reader, reader_of_mark
 from trainables.zero_shot.settings import ZeroShotPart, pretended_unseen, zero_shot_folds, zero_shot_problems
 from trainables.zero_shot.sources import generator_problems, mark_of, told_unseen, unseen_count, unseen_sources, uses_of
@@ -50,7 +52,7 @@ from trainables.zero_shot.split import ZeroShot, ZeroShotSplit, seen_bench, zero
 
 
 def run_zero_shot_unit(bench: Bench, position: int, unit: Unit, part: ZeroShotPart, *, fold: int = 0) -> Generator[Progress, None, UnitResult]:
-    """Runs one replicate: a course on validation, and for the judge one on test.
+    """Runs one replicate: a course on validation for each draw of classes, and for the judge one on test.
 
     Args:
         bench: what all units share.
@@ -65,16 +67,19 @@ def run_zero_shot_unit(bench: Bench, position: int, unit: Unit, part: ZeroShotPa
     _check(bench.recipe, part, bench.pack.classes)
     recipe, classes = bench.recipe, bench.pack.classes
     unseen = zero_shot_folds(part, classes)[fold]
-    pretended = pretended_unseen(part, classes, unseen, seed=recipe.seed)
-    result = UnitResult(conditions={"unseen": list(unseen), "pretended_unseen": list(pretended)})
-    split = zero_shot_split(bench.pack, bench.parts, unseen=pretended, absent=unseen, scored="val")
-    yield from _Course(bench, position, unit, part, split, result).run()
-    result.conditions |= {"train_images": len(split.train), "val_images": len(split.seen) + len(split.unseen)}
+    drawn, courses = pretended_unseen(part, classes, unseen, seed=recipe.seed), []
+    for pretended in drawn:
+        split = zero_shot_split(bench.pack, bench.parts, unseen=pretended, absent=unseen, scored="val")
+        course = UnitResult(conditions={"train_images": len(split.train), "val_images": len(split.seen) + len(split.unseen)})
+        yield from _Course(bench, position, unit, part, split, course).run()
+        courses.append(course)
+    result = mean_of_draws(courses, drawn)
+    result.conditions = {"unseen": list(unseen), **result.conditions}
     result.sum_costs()
     if recipe.judge:
         judged = UnitResult()
         made = yield from run_judged_course(bench, position, unit, part, unseen=unseen, result=judged)
-        # Costs stay those of the course that every trial of the search has.
+        # Costs stay those of the courses that every trial of the search has.
         result.values |= {name: value for name, value in judged.values.items() if name.startswith("test_")}
         result.confusion |= judged.confusion
         result.files |= judged.files

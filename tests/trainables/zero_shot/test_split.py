@@ -12,6 +12,7 @@ from trainables.datasets.packs import Pack
 from trainables.datasets.settings import DataSettings
 from trainables.datasets.splits import Split, split
 from trainables.errors import SettingsError
+from trainables.seeds import child_seed
 from trainables.settings import from_plain, to_plain
 from trainables.zero_shot.settings import ZeroShotPart, pretended_unseen, zero_shot_folds, zero_shot_problems
 from trainables.zero_shot.split import seen_bench, zero_shot_split
@@ -48,7 +49,7 @@ def test_no_image_of_an_unseen_class_is_trained_or_validated_on(unseen: tuple[st
     own = pack()
     whole = parts(own)
     part = ZeroShotPart(unseen=unseen)
-    pretended = pretended_unseen(part, CLASSES, unseen, seed=3)
+    (pretended,) = pretended_unseen(part, CLASSES, unseen, seed=3)
     assert len(pretended) == 2 and not set(pretended) & set(unseen)
     searched = zero_shot_split(own, whole, unseen=pretended, absent=unseen, scored="val")
     judged = zero_shot_split(own, whole, unseen=unseen, scored="test")
@@ -101,7 +102,25 @@ def test_all_pairs_of_ten_are_forty_five_folds() -> None:
     assert len(set(drawn)) > 10 and drawn == [pretended_unseen(part, CLASSES, fold, seed=0) for fold in folds]
     assert zero_shot_folds(ZeroShotPart(unseen=("x", "y", "z")), CLASSES) == (("x", "y", "z"),)
     named = ZeroShotPart(unseen=("texture_a",), val_unseen=("texture_j", "texture_b"))
-    assert pretended_unseen(named, CLASSES, ("texture_a",), seed=0) == ("texture_b", "texture_j")
+    assert pretended_unseen(named, CLASSES, ("texture_a",), seed=0) == (("texture_b", "texture_j"),)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_more_draws_are_other_sets_behind_the_same_first_one(seed: int) -> None:
+    unseen, others = ("texture_c", "texture_d"), [cls for cls in CLASSES if cls not in ("texture_c", "texture_d")]
+
+    def drawn(count: int) -> tuple[tuple[str, ...], ...]:
+        return pretended_unseen(ZeroShotPart(unseen=unseen, val_draws=count), CLASSES, unseen, seed=seed)
+
+    places = np.random.default_rng(child_seed(seed, "val_unseen", *unseen)).permutation(8)[:2]
+    assert drawn(1) == (tuple(others[i] for i in sorted(places)),), "the one that there was before there could be more"
+    every = drawn(28)
+    assert len(set(every)) == 28 and all(pair == tuple(sorted(pair)) and set(pair) < set(others) for pair in every)
+    assert [drawn(count) for count in (2, 3, 9)] == [every[:2], every[:3], every[:9]]
+    assert sorted(itertools.chain(*drawn(4))) == others, "four pairs of eight say something of each"
+    # Two of three: the third set is the only one that is left.
+    few = ZeroShotPart(unseen=("a", "b"), val_draws=3)
+    assert set(pretended_unseen(few, "abcde", ("a", "b"), seed=seed)) == {("c", "d"), ("c", "e"), ("d", "e")}
 
 
 def test_settings_come_back_from_plain_data_and_say_all_that_is_wrong() -> None:
@@ -112,6 +131,10 @@ def test_settings_come_back_from_plain_data_and_say_all_that_is_wrong() -> None:
     assert len(str(caught.value).splitlines()) == 3
     with pytest.raises(SettingsError, match="no class; name at least one"):
         ZeroShotPart(unseen=())
+    with pytest.raises(SettingsError, match="val_draws: 0 sets of classes; expected 1 or more"):
+        ZeroShotPart(unseen=("a",), val_draws=0)
+    with pytest.raises(SettingsError, match="val_draws: 2 sets are to be drawn, but val_unseen names the one there is; leave out either"):
+        ZeroShotPart(unseen=("a",), val_unseen=("b",), val_draws=2)
     with pytest.raises(SettingsError, match="every class is unseen in some pair"):
         ZeroShotPart(unseen="pairs", val_unseen=("a",))
 
@@ -121,6 +144,10 @@ def test_classes_that_are_not_there_or_too_few_are_named_before_anything_trains(
     assert len(said) == 2 and "did you mean texture_" in said[0] and said[1].startswith("zero_shot.val_unseen: no class is called zzz")
     assert "1 are left to train on" in zero_shot_problems(ZeroShotPart(unseen="pairs"), CLASSES[:5])[0]
     assert zero_shot_problems(ZeroShotPart(unseen="pairs"), CLASSES[:6]) == []
+    for unseen in ("pairs", CLASSES[:2]):
+        assert zero_shot_problems(ZeroShotPart(unseen=unseen, val_draws=6), CLASSES[:6]) == []
+        (text,) = zero_shot_problems(ZeroShotPart(unseen=unseen, val_draws=7), CLASSES[:6])
+        assert text.startswith("zero_shot.val_draws: 7 sets of classes") and text.endswith("there are 6: 2 of the 4 others each; expected at most 6")
     with pytest.raises(SettingsError, match="1 of 10 classes are left"):
         zero_shot_split(pack(), parts(pack()), unseen=CLASSES[:9])
     with pytest.raises(SettingsError, match="no class is called rust"):

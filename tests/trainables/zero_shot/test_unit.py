@@ -20,7 +20,7 @@ from trainables.registry import resolve
 from trainables.store import Store
 from trainables.tasks import TASKS
 from trainables.zero_shot.classifier import STAGE
-from trainables.zero_shot.settings import ZeroShotPart
+from trainables.zero_shot.settings import ZeroShotPart, pretended_unseen
 from trainables.zero_shot.unit import run_zero_shot_unit
 
 DATA = DataSettings(size_px=16, procedural=ProceduralSettings(per_class=10, defect_free=10))
@@ -91,6 +91,34 @@ def test_one_generator_serves_every_reading_of_what_stands_for_an_unseen_class(p
     assert even.values["val_seen"] <= 0.5, "half of the seen images are called unseen"  # type: ignore[operator]
     keen = run(recipe(), tmp_path, pack, replace(PART, unseen_ce="dissimilarity_threshold", percentile=10.0))
     assert keen.values["val_seen"] < alarm.values["val_seen"] or keen.values["val_unseen"] > alarm.values["val_unseen"]  # type: ignore[operator]
+
+
+def test_several_draws_are_courses_of_their_own_and_their_scores_are_means(pack: Pack, tmp_path: Path) -> None:
+    part = ZeroShotPart(unseen=UNSEEN, unseen_ce="real")
+    sets = [list(pair) for pair in pretended_unseen(replace(part, val_draws=2), pack.classes, UNSEEN, seed=0)]
+    one = run(recipe(), tmp_path, pack, part)
+    two = run(recipe(), tmp_path, pack, replace(part, val_draws=2))
+    assert one.conditions["pretended_unseen"] == sets[:1] and two.conditions["pretended_unseen"] == sets and len(set(map(tuple, sets))) == 2
+    assert [use.reused for use in two.uses] == [True] * len(one.uses) + [False] * len(one.uses), "the first course is that of a single draw"
+    first, second = two.conditions["draw_scores"]
+    assert first == {name: value for name, value in one.values.items() if name.startswith("val_")} and "draw_scores" not in one.conditions
+    whole = {"val_seen", "val_unseen", "val_harmonic_mean", "val_zsl_accuracy", "val_auc_unseen", "val_mmd_inspector"}
+    assert first != second and whole <= set(first) & set(second)
+    for name in set(first) & set(second):
+        known = [value for value in (first[name], second[name]) if value is not None]
+        assert two.values[name] == (pytest.approx(sum(known) / 2) if len(known) == 2 else None), name
+    # What is told of one class is of the draws that pretended it to be unseen.
+    assert {f"val_mmd_inspector.{cls}" for cls in sets[1]} <= set(second)
+    assert not {f"val_mmd_inspector.{cls}" for cls in set(sets[0]) ^ set(sets[1])} & set(two.values)
+    for cost in ("generator_s", "inspector_s", "trial_s"):
+        assert two.values[cost] > one.values[cost], "both courses were trained"  # type: ignore[operator]
+    assert two.values["generator_params_m"] == one.values["generator_params_m"] and two.synthetic_counts == one.synthetic_counts
+    assert two.values["trial_s"] == pytest.approx(sum(use.seconds for use in two.uses))
+    confusion = np.array(two.confusion["val"])
+    assert confusion.sum() == 2 * np.array(one.confusion["val"]).sum()
+    judged = run(recipe(judge=True), tmp_path, pack, replace(part, val_draws=2))
+    assert stages(judged)[len(two.uses) :] == stages(one), "the judge's course is run once"
+    assert {name: value for name, value in judged.values.items() if not name.startswith("test_")} == two.values
 
 
 def test_no_pixel_of_an_unseen_class_reaches_anything_but_the_judge_s_scores(pack: Pack, tmp_path: Path) -> None:
