@@ -23,7 +23,7 @@ def test_equal_seeds_give_equal_courses_and_others_do_not() -> None:
 
 def test_the_moves_of_a_real_study_are_made_and_share_what_they_can() -> None:
     table = small_table()
-    course = replay(table_study(table, trials=18), table, workers=2)
+    course = replay(table_study(table, trials=30), table, workers=2)
     assert {"baseline", "explore", "reuse"} <= {end.job.move for end in course.ends}
     made = [(stage.stage, stage.key) for end in course.ends for stage in end.result.stages if not stage.reused and stage.stage == "generator"]
     assert len(made) == len(set(made)), "no generator is trained twice, nor by two workers at once"
