@@ -14,9 +14,7 @@ from typing import Any, Protocol
 from reports.records import Asked, Record
 from search.index import Index
 from search.ledger import LOST_WORKERS, Ledger
-from search.model import Model
-from search.moves import Move, Plan, next_move
-from search.studies.recipes import at_lowest_mark
+from search.moves import Move, Moves, Plan
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe, Unit
 from trainables.store import Store
@@ -71,18 +69,17 @@ class Asker:
         self, ledger: Ledger, *, plan: Plan, build: Build, store: Store, observer: Observer | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self._ledger = ledger
-        self._plan = plan
         self._build = build
         self._store = store
         self._observer = observer
         self._clock = clock
         self._index = Index(ledger.run, name=plan.study.name, goals=plan.study.objectives, space=plan.study.space, limits=plan.study.limits)
         ledger.keep(lambda: self._index.sync(ledger.asked, ledger.records))
-        self._model = Model(plan.study)
+        self._moves = Moves(plan)
         for number in sorted(ledger.asked):
-            self._model.add(ledger.asked[number])
-            if number in ledger.records:
-                self._model.tell(ledger.records[number])
+            self._moves.add(ledger.asked[number])
+        for record in sorted(ledger.records.values(), key=lambda record: (record.ended_s, record.trial)):
+            self._moves.tell(record)
         self._again = ledger.unfinished()
         self._held: Asked | None = None
         self._running: dict[int, Running] = {}
@@ -119,14 +116,11 @@ class Asker:
         """Makes a suggestion and publishes it. One that would train what a running trial is training is held back until that has ended."""
         if self._held is None:
             number = self._ledger.next_number
-            move = next_move(self._plan, number, self._ledger.asked, self._ledger.records, is_free=self._move_is_free)
+            move = self._moves.next(number, is_free=self._move_is_free)
             if isinstance(move, str):
                 # A running trial may yet lose its worker and have to be handed out again.
                 return WAIT if self._again or self._running else move
-            params = dict(move.fixed) if move.whole else self._model.suggest(number, move.fixed)
-            if move.kind == "explore" and not move.whole:
-                params = at_lowest_mark(self._plan.study, params)
-            self._held = self._asked(number, move, params)
+            self._held = self._asked(number, move)
         if not self._is_free(self._held.recipe):
             return WAIT
         asked, self._held = self._held, None
@@ -135,17 +129,17 @@ class Asker:
             self._ledger.keep(lambda: self._index.ask(asked))
         else:  # The folder of an earlier trial was moved away, and its number is asked again: Optuna's numbers only grow.
             self._ledger.keep(lambda: self._index.sync(self._ledger.asked, self._ledger.records))
-        self._model.add(asked)
+        self._moves.add(asked)
         return asked
 
-    def _asked(self, number: int, move: Move, params: Mapping[str, Any]) -> Asked:
-        recipe = self._build(params, units=move.units, judge=move.judge)
+    def _asked(self, number: int, move: Move) -> Asked:
+        recipe = self._build(move.fixed, units=move.units, judge=move.judge)
         return Asked(
             trial=number,
             move=move.kind,
             reason=move.reason,
             parent=move.parent,
-            params=params,
+            params=dict(move.fixed),
             recipe=recipe.to_plain(),
             epoch=self._ledger.lease.epoch,
             time_s=self._clock(),
@@ -186,7 +180,7 @@ class Asker:
         self._running.pop(number, None)
         self._note_trained(number, record)
         self._ledger.keep(lambda: self._index.tell(asked, record))
-        self._model.tell(record)
+        self._moves.tell(record)
         if self._observer is not None:
             self._observer.finished(asked, record)
         return record

@@ -1,107 +1,236 @@
-"""What the search has learned: a tree-structured Parzen estimator, told the records as they come in. Called by the asker.
+"""What the search has learned, told the records as they come in: generators with their distances at each mark, and what stood behind them.
 
-Optuna's densities without Optuna's sampler, which copies, sorts and splits all trials anew for every branch of the space, also for those that do not
-apply. Here the trials are split once, and only what applies is drawn. A suggestion depends on nothing but the study's seed, the trial's number and
-the trials known so far, so that a driver that was started again suggests what the killed one would have.
+Called by the moves, which ask `expectations` what other trials would give. Everything follows from the records that are known, in the order in which
+trials ended: a driver that was started again knows what the killed one knew.
 """
 
 import math
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from optuna.samplers import TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
+from numpy.typing import NDArray
 
 from reports.records import Asked, Record
-from search.distributions import Group, groups
-from search.fronts import Value, objective_values, ranks
+from search.budget import StageCost, measured
+from search.encoding import Encoder
+from search.fronts import levels, objective_values, sign, violation
 from search.studies.study import Study
-from spaces.domains import Scalar
-from trainables.seeds import child_seed
+from spaces.domains import Choice
 
-RANDOM_FIRST = 8
-"""Finished trials that are drawn at random before the densities are trusted."""
-CANDIDATES = 24
-"""Points drawn from the density of the good trials; the one where it is largest beside that of the others is suggested."""
-GOOD_ONE_OF, MOST_GOOD = 10, 25
-"""One of so many trials is good, and at most so many are: the best fronts first, within a front the latest."""
-MOST_OTHERS = 100
-"""The density of the others is that of the latest so many."""
-_PARZEN = TPESampler(multivariate=True)._parzen_estimator_parameters
+Array = NDArray[np.float64]
+
+UPSTREAM = ("generator.", "preprocess.")
+"""Settings that decide a trained generator: its own, and what is done to the pictures that it learns from."""
+MARK = "generator.kimg"
+DISTANCES = ("val_kid", "val_fid", "val_frechet", "val_mmd")
+"""Scores that a generator's images have before any inspector learns from them."""
+MOST = 120
+"""Generators, and trials, that a model is made of: the best half and the latest half."""
+FEW = 4
+"""Finished trials below which there is nothing to model."""
+
+Settings = frozenset[tuple[str, Any]]
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """One generator, and what is known of it at each mark."""
+
+    name: Settings
+    params: Mapping[str, Any]
+    """Its settings, without the mark."""
+    row: Array
+    distances: dict[float, float] = field(default_factory=dict)
+    """Distance to real images by mark in kimg, lower is better, where it was measured."""
+    trials: dict[float, list[int]] = field(default_factory=dict)
+    """Finished trials by mark."""
+    seconds: dict[float, float] = field(default_factory=dict)
+    """Seconds that training took from the mark before to this one."""
+    broken: bool = False
+    """Its training failed."""
+    running: set[int] = field(default_factory=set)
+    """Trials that run and need it."""
+
+    @property
+    def family(self) -> str:
+        """Name of its family."""
+        return str(self.params.get("generator.family"))
+
+    @property
+    def mark(self) -> float:
+        """The latest mark that it stands at; 0 where it stands at none."""
+        return max((*self.distances, *self.trials), default=0.0)
+
+    @property
+    def latest(self) -> int | None:
+        """The last trial that ended with it; None where all were stopped."""
+        return max((trial for trials in self.trials.values() for trial in trials), default=None)
+
+    @property
+    def rate(self) -> float | None:
+        """Seconds of its training for each kimg, where some of it was measured."""
+        return sum(self.seconds.values()) / max(self.seconds) if self.seconds else None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One finished trial, as the models see it."""
+
+    trial: int
+    generator: Known
+    mark: float
+    number: int
+    """Of the generator at its mark: what trials of one number share is its own."""
+    rest: Settings
+    """Its downstream settings."""
+    row: Array
+    values: tuple[float, ...]
+    """Objectives, lower is better."""
+    seconds: float
+    """Of what it made itself behind the generator."""
 
 
 class Model:
-    """Suggests settings from those that were tried. Baselines and confirmations do not enter; nor does a trial that failed."""
+    """What is known of one study. Baselines and confirmations do not enter, beside as stages that are paid for.
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._groups = groups(study.space)
-        self._params: dict[int, Mapping[str, Any]] = {}
-        self._values: dict[int, Value] = {}
+    Args:
+        study: the study.
+        cost: seconds of a stage.
+        drawing: settings that decide only how images are drawn, so that they stand behind the generator.
+    """
+
+    def __init__(self, study: Study, *, cost: StageCost = measured, drawing: frozenset[str] = frozenset()) -> None:
+        self.goals, self._limits = study.objectives, study.limits
+        self._cost, self._drawing = cost, drawing
+        names = study.space.names()
+        self.upstream = Encoder({name: domain for name, domain in names.items() if self.is_upstream(name)})
+        self.downstream = Encoder({name: domain for name, domain in names.items() if name != MARK and not self.is_upstream(name)})
+        families = study.space.tree["generator.family"]
+        self.families = [str(option) for option in families.options] if isinstance(families, Choice) else []
+        self.at = next((i for i, goal in enumerate(self.goals) if goal.score.partition(".")[0].startswith(DISTANCES)), None)
+        """Which objective is the distance; None where none is."""
+        self.generators: dict[Settings, Known] = {}
+        self.tried: set[tuple[Settings, float, Settings]] = set()
+        """Generator, mark and downstream settings of everything that was asked."""
+        self.front: list[tuple[float, ...]] = []
+        """Objectives of the finished trials within the limits that no other dominates, lower is better."""
+        self.told = 0
+        """Trials that have ended and said something."""
+        self.best, self.latest = _Best(len(self.goals)), list[Told]()
+        self.near, self.new = _Best(1), list[tuple[int, Known, float]]()
+        self._asked: dict[int, tuple[str, Settings, float, Settings, Array]] = {}
+        self._numbers: dict[tuple[Settings, float], int] = {}
+        self._paid: set[str] = set()
+
+    def is_upstream(self, name: str) -> bool:
+        """Says whether a setting decides a trained generator."""
+        return name.startswith(UPSTREAM) and name != MARK and name not in self._drawing
+
+    def parts(self, params: Mapping[str, Any]) -> tuple[Settings, float, Settings]:
+        """Splits a trial's settings: generator, mark, what stands behind it."""
+        upstream = frozenset(item for item in params.items() if self.is_upstream(item[0]))
+        rest = frozenset(item for item in params.items() if item[0] != MARK and not self.is_upstream(item[0]))
+        return upstream, float(params.get(MARK, 0.0)), rest
+
+    def known(self, params: Mapping[str, Any]) -> Known:
+        """Gives what is known of the generator of a trial's settings; nothing, of one that nobody asked for."""
+        name = self.parts(params)[0]
+        return self.generators.get(name) or Known(name=name, params=dict(name), row=self.upstream.encode(params))
+
+    def number(self, known: Known, mark: float) -> int:
+        """Gives the number of a generator at a mark; -1 where no trial has ended there."""
+        return self._numbers.get((known.name, mark), -1)
 
     def add(self, asked: Asked) -> None:
-        """Takes in a trial that was asked; until it has ended, it counts among the others, so that repeats are unlikely."""
-        if asked.move not in ("baseline", "confirm"):
-            self._params[asked.trial] = asked.params
+        """Takes in a trial that was asked."""
+        if asked.move == "confirm":
+            return
+        if asked.move == "baseline":
+            self._asked[asked.trial] = ("baseline", frozenset(), 0.0, frozenset(), np.zeros(0))
+            return
+        name, mark, rest = self.parts(asked.params)
+        self.tried.add((name, mark, rest))
+        known = self.known(asked.params)
+        self.generators.setdefault(known.name, known).running.add(asked.trial)
+        self._asked[asked.trial] = (asked.move, name, mark, rest, self.downstream.encode(asked.params))
 
     def tell(self, record: Record) -> None:
         """Takes in the end of a trial."""
-        if record.trial not in self._params:
+        asked = self._asked.pop(record.trial, None)
+        if asked is None:
             return
-        values = objective_values(record, self._study.objectives) if record.state == "complete" else None
+        move, name, mark, rest, row = asked
+        if move == "baseline":
+            self._paid |= {stage["key"] for stage in record.stages}
+            return
+        known = self.generators[name]
+        known.running.discard(record.trial)
+        mine = {stage["key"]: stage for stage in record.stages if stage["key"] not in self._paid and stage["stage"] != "diagnostics"}
+        trained = [self._cost(stage) for stage in mine.values() if stage["stage"] == "generator"]
+        if trained:
+            known.seconds.setdefault(mark, sum(trained))
+        self.told += 1
+        for rung, score in getattr(record, "rungs", {}).items():
+            if score is not None and math.isfinite(score):
+                self._measure(record.trial, known, float(rung), score)
+        if record.state == "failed":
+            known.broken = True
+        values = objective_values(record, self.goals) if record.state == "complete" else None
         if values is None:
-            del self._params[record.trial]
-        else:
-            self._values[record.trial] = values
+            return
+        signed = tuple(sign(goal) * value for goal, value in zip(self.goals, values, strict=True))
+        if self.at is not None:
+            self._measure(record.trial, known, mark, signed[self.at])
+        known.trials.setdefault(mark, []).append(record.trial)
+        number = self._numbers.setdefault((name, mark), len(self._numbers))
+        seconds = sum(self._cost(stage) for stage in mine.values() if stage["stage"] not in ("generator", "conditioning"))
+        told = Told(trial=record.trial, generator=known, mark=mark, number=number, rest=rest, row=row, values=signed, seconds=seconds)
+        self.best.add(signed, told)
+        self.latest = [*self.latest, told][-MOST // 2 :]
+        if violation(record, self._limits) == 0.0 and not any(all(a <= b for a, b in zip(other, signed, strict=True)) for other in self.front):
+            self.front = [other for other in self.front if not all(a <= b for a, b in zip(signed, other, strict=True))] + [signed]
 
-    def suggest(self, number: int, fixed: Mapping[str, Any]) -> dict[str, Scalar]:
-        """Draws the settings of a trial around those that are given."""
-        seed = child_seed(self._study.seed, "sampler", number) % 2**32
-        if self._study.search.sampler == "random" or len(self._values) < RANDOM_FIRST:
-            return self._study.space.sample(random.Random(seed), fixed)
-        wanted = min(math.ceil(len(self._values) / GOOD_ONE_OF), MOST_GOOD)
-        level = ranks(self._values, self._study.objectives)
-        good = set(sorted(level, key=lambda trial: (level[trial], -trial))[:wanted])
-        trials = [sorted(good), sorted(set(self._params) - good)]
-        split = [[self._params[trial] for trial in part] for part in trials]
-        return self._study.space.suggest(_Draw(self._groups, split, fixed, np.random.RandomState(seed)), fixed)
+    def _measure(self, trial: int, known: Known, mark: float, distance: float) -> None:
+        """Notes a distance; that of a whole trial replaces what a rung saw."""
+        if mark not in known.distances:
+            self.near.add((distance,), (trial, known, mark))
+            self.new = [*self.new, (trial, known, mark)][-MOST // 2 :]
+        known.distances[mark] = distance
 
+    def running(self) -> list[tuple[Known, float, Array]]:
+        """Lists the trials under way: generator, mark and downstream settings."""
+        return [(self.generators[name], mark, row) for move, name, mark, _, row in self._asked.values() if move != "baseline"]
 
-class _Draw:
-    """A trial whose settings are drawn when they are asked for, each with the others of its group."""
+    def trials(self) -> list[Told]:
+        """Lists the trials that models are made of."""
+        found = {told.trial: told for told in (*self.best.items, *self.latest)}
+        return [found[trial] for trial in sorted(found)]
 
-    def __init__(
-        self, known: Mapping[str, Group], split: Sequence[Sequence[Mapping[str, Any]]], fixed: Mapping[str, Any], rng: np.random.RandomState
-    ) -> None:
-        self._known = known
-        self._split = split
-        self._fixed = fixed
-        self._rng = rng
-        self._drawn: dict[str, Any] = {}
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        return min(max(float(self._draw(name)), low), high)
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        return int(self._draw(name))
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return self._draw(name)
-
-    def _draw(self, name: str) -> Any:
-        if name not in self._drawn:
-            group = {other: domain for other, domain in self._known[name].items() if other not in self._fixed}
-            good, others = (_density(group, params) for params in self._split)
-            points = good.sample(self._rng, CANDIDATES)
-            best = np.argmax(good.log_pdf(points) - others.log_pdf(points))
-            self._drawn |= {other: domain.to_external_repr(points[other][best].item()) for other, domain in group.items()}
-        return self._drawn[name]
+    def rungs(self) -> list[tuple[Known, float]]:
+        """Lists the generators and marks that models are made of."""
+        found = {(trial, mark): (known, mark) for trial, known, mark in (*self.near.items, *self.new)}
+        return [found[key] for key in sorted(found)]
 
 
-def _density(group: Group, params: Sequence[Mapping[str, Any]]) -> _ParzenEstimator:
-    """Fits the joint density of a group of settings on the latest trials that have them."""
-    rows = [row for row in params if group.keys() <= row.keys()][-MOST_OTHERS:]
-    seen = {name: np.array([domain.to_internal_repr(row[name]) for row in rows]) for name, domain in group.items()}
-    return _ParzenEstimator(seen, group, _PARZEN)
+class _Best:
+    """Keeps the best half of `MOST` of whatever it is given, by non-dominated rank of values that are better lower."""
+
+    def __init__(self, values: int) -> None:
+        self._values = values
+        self._kept: list[tuple[tuple[float, ...], Any]] = []
+
+    @property
+    def items(self) -> list[Any]:
+        """What is kept, in the order in which it came."""
+        return [item for _, item in self._kept]
+
+    def add(self, values: tuple[float, ...], item: Any) -> None:
+        """Takes one in. Now and then those that fell behind are let go."""
+        self._kept.append((values, item))
+        if len(self._kept) <= MOST * 3 // 4:
+            return
+        level = levels([values for values, _ in self._kept])
+        order = sorted(range(len(self._kept)), key=lambda i: (level[i], -i))[: MOST // 2]
+        self._kept = [self._kept[i] for i in sorted(order)]

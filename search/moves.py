@@ -1,36 +1,30 @@
 """What to suggest next. Each suggestion is a move with its reason and its parent, a pure function of the study, the trial's number and the records.
 
-In order: baselines on real images alone, each family's paper settings, the user's own points, then explore, promote and reuse in turns, and
-confirmations once all of these have ended. Called by the asker.
+In order: baselines on real images alone, each family's paper settings, the user's own points, then explore, promote or reuse, whichever is expected
+to add most hypervolume for each second, and confirmations once all of these have ended. Called by the asker.
 """
 
-import itertools
-from collections import Counter
+import random
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from reports.records import Asked, Record
-from search.budget import StageCost, measured, spent
+from search.budget import StageCost, measured
 from search.confirm import fresh_units, inspector_of, to_confirm
-from search.fronts import Value, objective_values, ranks, sign, violation
+from search.expectations import Expectations
+from search.model import MARK, Model
+from search.proposals import Proposals
 from search.studies.recipes import paper_params, try_params
 from search.studies.study import Study
 from trainables.recipe import Unit
+from trainables.seeds import child_seed
 
-MOST_REUSES = 3
-"""Reuses in a row before a new generator is tried, however cheap they are."""
-MOST_EXPLORES = 3
-"""New generators in a row before one of them is used again, however cheap they are."""
-PROMOTE_ONE_OF = 3
-"""Generators that must have ended at a mark for each one that goes on to the next."""
-
-
-UPSTREAM = ("generator.", "preprocess.")
-"""Settings that decide a trained generator: its own, and what is done to the pictures that it learns from."""
-
-Name = tuple[frozenset[tuple[str, Any]], float | None]
-"""The settings of a generator, and its mark."""
+DRAW_ONE_OF = 10
+"""One of so many suggestions is a new generator drawn from the whole space, whatever the models expect: they may be wrong."""
+KINDS = frozenset({"explore", "promote", "reuse"})
+"""Moves of the search."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +36,7 @@ class Move:
     reason: str
     parent: int | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that are given."""
-    whole: bool = True
-    """True where `fixed` is everything; False lets the model suggest the rest."""
+    """All settings that apply."""
     units: tuple[Unit, ...] = (Unit(),)
     judge: bool = False
 
@@ -64,6 +56,8 @@ class Plan:
     """Families that learn nothing, so that no later mark is worth a trial."""
     drawing: frozenset[str] = frozenset()
     """Settings that decide only how images are drawn: the same training serves all their values."""
+    kinds: frozenset[str] = KINDS
+    """Moves of the search that may be made; fewer where it is measured what each is worth."""
 
     @property
     def trials(self) -> int:
@@ -78,106 +72,75 @@ def starting_points(study: Study) -> list[tuple[str, Mapping[str, Any]]]:
     return starts + [("a point of the study's own (search.try)", point) for point in try_params(study)]
 
 
-def next_move(plan: Plan, number: int, asked: Mapping[int, Asked], records: Mapping[int, Record], *, is_free: Callable[[Move], bool]) -> Move | str:
-    """Chooses the move of trial `number`; "wait" where it cannot be chosen yet, "finished" where there is none left.
+class Moves:
+    """Chooses what is tried next, told what was asked and how it ended.
 
     Args:
         plan: the study.
-        number: the trial, smaller than all numbers that are not yet asked.
-        asked: what was asked.
-        records: what has finished.
-        is_free: whether a move would not train a stage that a running trial is training.
     """
-    if number < len(plan.baselines):
-        params = plan.baselines[number]
-        return Move(kind="baseline", reason=f"real images alone, {params.get('baseline', 'plain')}: what synthetic images must beat", fixed=params)
-    if 0 not in records:
-        return "wait"  # The first baseline makes the inspector whose features and confidences everything else uses.
-    # Counted, not numbered: a study that was extended goes on behind its first confirmations.
-    if sum(other.move != "confirm" for other in asked.values()) < plan.trials:
-        before = sum(other.move != "confirm" for trial, other in asked.items() if trial < number)
-        if (at := before - len(plan.baselines)) < len(plan.starts):
-            reason, params = plan.starts[at]
-            return Move(kind="explore", reason=reason, fixed=params)
-        return _search(plan, asked, records)
-    return _confirm(plan, asked, records, is_free)
 
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.model = Model(plan.study, cost=plan.cost, drawing=plan.drawing)
+        self._expectations = Expectations(self.model)
+        self._asked: dict[int, Asked] = {}
+        self._records: dict[int, Record] = {}
+        self._searched: list[int] = []
+        # What learns nothing is the same at every mark.
+        self._ladder = {family: plan.study.ladder(family)[: 1 if family in plan.untrained else None] for family in plan.study.families}
 
-def _search(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> Move:
-    """Weighs new generators against more use of those there are."""
-    # The asker puts it at the lowest mark of the family that the model chooses.
-    lowest = min(plan.study.ladder(family)[0] for family in plan.study.families)
-    new = Move(kind="explore", reason="a new generator, suggested by the model", fixed={"generator.kimg": lowest}, whole=False)
-    names = {number: _generator(other.params, plan.drawing) for number, other in asked.items()}
-    values = _generators(plan, asked, records, names)
-    if not values:
-        return new
-    goals = plan.study.objectives
-    best = {key: numbers[0] for key, numbers in values.items()}
-    level = ranks({number: value for number in best.values() if (value := objective_values(records[number], goals)) is not None}, goals)
-    keeping = {key: number for key, number in best.items() if not violation(records[number], plan.study.limits)}
-    if (parent := _to_promote(plan, names, keeping, level)) is not None:
-        params = asked[parent].params
-        mark = min(mark for mark in plan.study.ladder(params["generator.family"]) if mark > params["generator.kimg"])
-        fixed = {**asked[parent].params, "generator.kimg": mark}
-        return Move(kind="promote", reason=f"trial {parent} leads its mark, so its generator goes on to {mark:g} kimg", parent=parent, fixed=fixed)
-    if _explores(plan, asked, records):
-        return new
-    # The best generator first, but each further use of one makes way for the next best.
-    uses = Counter(names[number] for number, other in asked.items() if other.move != "confirm")
-    key = min(best, key=lambda key: (level[best[key]] + uses[key], best[key]))
-    fixed = {name: value for name, value in asked[best[key]].params.items() if name.startswith(UPSTREAM) and name not in plan.drawing}
-    reason = f"the generator of trial {best[key]} again, with other settings behind it"
-    return Move(kind="reuse", reason=reason, parent=best[key], fixed=fixed, whole=False)
+    def add(self, asked: Asked) -> None:
+        """Takes in a trial that was asked."""
+        if asked.trial not in self._asked and asked.move != "confirm":
+            insort(self._searched, asked.trial)
+        self._asked[asked.trial] = asked
+        self.model.add(asked)
 
+    def tell(self, record: Record) -> None:
+        """Takes in the end of a trial."""
+        self._records[record.trial] = record
+        self.model.tell(record)
+        self._expectations.note()
 
-def _explores(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record]) -> bool:
-    """Balances the seconds on generators with those behind them, within a longest row of either move."""
-    moves = [move for number in sorted(asked) if (move := asked[number].move) in ("explore", "reuse")]
-    if moves[-MOST_REUSES:] == ["reuse"] * MOST_REUSES:
-        return True
-    if moves[-MOST_EXPLORES:] == ["explore"] * MOST_EXPLORES:
-        return False
-    so_far = spent((record for number, record in sorted(records.items()) if asked[number].move != "confirm"), plan.cost)
-    return so_far.generators_s < so_far.downstream_s
+    def next(self, number: int, *, is_free: Callable[[Move], bool]) -> Move | str:
+        """Chooses the move of trial `number`; "wait" where it cannot be chosen yet, "finished" where there is none left.
 
+        Args:
+            number: the trial, smaller than all numbers that are not yet asked.
+            is_free: whether a move would not train a stage that a running trial is training.
+        """
+        plan = self._plan
+        if number < len(plan.baselines):
+            params = plan.baselines[number]
+            return Move(
+                kind="baseline", reason=f"real images alone, {params.get('baseline', 'plain')}: what synthetic images must beat", fixed=params
+            )
+        if 0 not in self._records:
+            return "wait"  # The first baseline makes the inspector whose features and confidences everything else uses.
+        # Counted, not numbered: a study that was extended goes on behind its first confirmations.
+        if len(self._searched) < plan.trials:
+            if (at := bisect_left(self._searched, number) - len(plan.baselines)) < len(plan.starts):
+                reason, params = plan.starts[at]
+                return Move(kind="explore", reason=reason, fixed=params)
+            return self._search(number)
+        return _confirm(plan, self._asked, self._records, is_free)
 
-def _generators(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record], names: Mapping[int, Name]) -> dict[Name, list[int]]:
-    """Lists the finished trials of each finished generator and mark, the best of the first objective first."""
-    goals = plan.study.objectives
-    found: dict[Name, list[tuple[Value, int]]] = {}
-    for number in sorted(records):
-        value = objective_values(records[number], goals)
-        if asked[number].move in ("explore", "reuse", "promote") and records[number].state == "complete" and value is not None:
-            found.setdefault(names[number], []).append((value, number))
-
-    def order(pair: tuple[Value, int]) -> tuple[bool, float, int]:
-        return violation(records[pair[1]], plan.study.limits) > 0, sign(goals[0]) * pair[0][0], pair[1]
-
-    return {key: [number for _, number in sorted(pairs, key=order)] for key, pairs in found.items()}
-
-
-def _generator(params: Mapping[str, Any], drawing: frozenset[str]) -> Name:
-    """Names the generator of a trial, however images are drawn from it."""
-    left_out = drawing | {"generator.kimg"}
-    settings = frozenset((name, value) for name, value in params.items() if name.startswith(UPSTREAM) and name not in left_out)
-    return settings, params.get("generator.kimg")
-
-
-def _to_promote(plan: Plan, names: Mapping[int, Name], best: Mapping[Name, int], level: Mapping[int, int]) -> int | None:
-    """Finds a trial whose generator has earned the next mark: the best of its mark, one for every `PROMOTE_ONE_OF` that ended there."""
-    steps = {family: list(itertools.pairwise(plan.study.ladder(family))) for family in plan.study.families if family not in plan.untrained}
-    for mark, after in sorted({step for ladder in steps.values() for step in ladder}, reverse=True):
-        at = {
-            settings: number
-            for (settings, kimg), number in best.items()
-            if kimg == mark and (mark, after) in steps.get(dict(settings)["generator.family"], [])
-        }
-        gone = {settings for settings, kimg in names.values() if kimg == after}
-        left = [number for settings, number in at.items() if settings not in gone]
-        if left and len(at) >= PROMOTE_ONE_OF * (len(at) - len(left) + 1):
-            return min(left, key=lambda number: (level[number], number))
-    return None
+    def _search(self, number: int) -> Move:
+        """Weighs new generators against more of those there are."""
+        plan = self._plan
+        rng = random.Random(child_seed(plan.study.seed, "sampler", number))
+        proposals = Proposals(plan.study.space, self.model, self._ladder, rng, plan.kinds)
+        fitted = self._expectations.fit() if self.model.front and number % DRAW_ONE_OF else None
+        best = proposals.best(fitted) if fitted is not None else None
+        if best is None:
+            return Move(kind="explore", reason="a new generator, drawn from the whole space", fixed=proposals.drawn().params)
+        gain = f"{100 * best.gain:.2g} % more hypervolume expected for {best.seconds:.3g} s"
+        if best.kind == "explore":
+            return Move(kind="explore", reason=f"a new generator: {gain}", fixed=best.params)
+        parent = best.generator.latest
+        whose = f"the generator of trial {parent}"
+        said = f"{whose} goes on to {best.params[MARK]:g} kimg" if best.kind == "promote" else f"{whose} again, with other settings behind it"
+        return Move(kind=best.kind, reason=f"{said}: {gain}", parent=parent, fixed=best.params)
 
 
 def _confirm(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record], is_free: Callable[[Move], bool]) -> Move | str:

@@ -35,6 +35,10 @@ class Space:
         """Draws a point of the space."""
         return self._fill(fixed or {}, lambda name, domain: domain.sample(rng))
 
+    def around(self, given: Mapping[str, Any], rng: random.Random) -> dict[str, Scalar]:
+        """Keeps what is given of the settings that apply, and draws the others. Values are taken as they are: they come from points of this space."""
+        return _walk(self.tree, "", lambda name, domain: given[name] if name in given else domain.sample(rng))
+
     def defaults(self, fixed: Mapping[str, Any] | None = None) -> dict[str, Scalar]:
         """Gives the paper settings as far as the space allows them, under what is fixed; also completes and checks a partial point."""
         return self._fill(fixed or {}, lambda name, domain: domain.default)

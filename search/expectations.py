@@ -1,0 +1,210 @@
+"""Two linked models: what a trial that was not run would give, and how unsure that is. Called by the moves.
+
+The first is of generators: settings and mark -> distance to the real images, told every rung. The second is of what stands behind a generator: how
+far its images are from real ones, its family and the downstream settings -> the other objectives, and seconds; what one generator does better or
+worse than its distance lets expect is its own. A generator that was not trained so far is weighed by what the first expects of it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.model import FEW, Known, Model
+from search.surrogate import Layout, Shape, Surrogate, choose
+
+Array = NDArray[np.float64]
+
+AGAIN_EVERY = 1.2
+"""A covariance is chosen anew when so many times more trials have ended."""
+ROOTS = np.array([-math.sqrt(3.0), 0.0, math.sqrt(3.0)])
+"""Gauss-Hermite points of a normal distribution, in standard deviations."""
+ROOT_WEIGHTS = np.array([1 / 6, 2 / 3, 1 / 6])
+LITTLE_S = 1e-3
+"""Shortest time that counts, so that logarithms stay finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trial that might be run."""
+
+    generator: Known
+    mark: float
+    params: Mapping[str, Any]
+    """Its downstream settings."""
+    row: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is expected of N candidates, for each of R distances that their generators may have."""
+
+    means: Array
+    """(N, R, M), lower is better."""
+    spreads: Array
+    """(N, R, M): standard deviations; 0 of the distance itself."""
+    seconds: Array
+    """(N,): behind the generator."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What a process is told."""
+
+    layout: Layout
+    rows: Array
+    values: Array
+
+
+class _Scale:
+    """Turns distances into logarithms, of which equal steps matter alike; an unbiased estimate may lie below 0."""
+
+    def __init__(self, distances: Array) -> None:
+        self._shift = max(0.0, -float(distances.min())) + 0.05 * float(np.median(np.abs(distances))) + 1e-12
+        logs = self.log(distances)
+        self.mean, self.spread = float(logs.mean()), float(logs.std()) or 1.0
+
+    def log(self, distances: Array) -> Array:
+        return np.asarray(np.log(np.maximum(distances + self._shift, 1e-12)))
+
+    def back(self, logs: Array) -> Array:
+        return np.asarray(np.exp(logs) - self._shift)
+
+    def standard(self, logs: Array) -> Array:
+        return np.asarray((logs - self.mean) / self.spread)
+
+
+class Expectations:
+    """Both models, as of the trials that have ended. `note` is called after each; `fit` when something is to be expected."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._due = float(FEW)
+        self._snapshot: dict[str, _Table] = {}
+        self._shapes: dict[str, Shape] = {}
+
+    def note(self) -> None:
+        """Looks whether covariances are to be chosen anew, from what is known at this moment."""
+        if self._model.told >= self._due:
+            self._due = max(self._model.told + 1.0, self._model.told * AGAIN_EVERY)
+            self._snapshot, self._shapes = _tables(self._model, _scale(self._model)), {}
+
+    def fit(self) -> "Fitted | None":
+        """Tells both models what is known now; None where it is too little."""
+        scale = _scale(self._model)
+        tables = _tables(self._model, scale)
+        if "seconds" not in tables:
+            return None
+        for name, table in tables.items():
+            if name not in self._shapes:
+                first = self._snapshot.get(name, table)
+                self._shapes[name] = choose(first.layout, first.rows, first.values)
+        processes = {name: Surrogate(table.layout, table.rows, table.values, self._shapes[name]) for name, table in tables.items()}
+        return Fitted(self._model, scale, processes)
+
+
+class Fitted:
+    """Both models, ready to be asked."""
+
+    def __init__(self, model: Model, scale: _Scale | None, processes: Mapping[str, Surrogate]) -> None:
+        self._model, self._scale, self._processes = model, scale, processes
+        rates: dict[str | None, list[float]] = {None: []}
+        for known in model.generators.values():
+            if known.rate is not None:
+                rates[None].append(known.rate)
+                rates.setdefault(known.family, []).append(known.rate)
+        self._rates = {family: float(np.median(found)) for family, found in rates.items() if found}
+
+    def rate(self, known: Known) -> float:
+        """Seconds of a generator's training for each kimg: its own, the median of its family, or of all."""
+        return known.rate if known.rate is not None else self._rates.get(known.family, self._rates.get(None, LITTLE_S))
+
+    def distances(self, generators: Sequence[Known], marks: Sequence[float]) -> tuple[Array, Array]:
+        """Expects the logarithm of generators' distances at marks, (G,): mean and standard deviation; 0 of those that were measured."""
+        if self._scale is None:
+            return np.zeros(len(generators)), np.zeros(len(generators))
+        if (process := self._processes.get("distance")) is None:
+            mean, spread = np.full(len(generators), self._scale.mean), np.full(len(generators), self._scale.spread)
+        else:
+            mean, spread = process.predict(np.array([_upstream_row(known, mark) for known, mark in zip(generators, marks, strict=True)]))
+        for i, (known, mark) in enumerate(zip(generators, marks, strict=True)):
+            if mark in known.distances:
+                mean[i], spread[i] = self._scale.log(np.array([known.distances[mark]]))[0], 0.0
+        return mean, spread
+
+    def expect(self, candidates: Sequence[Candidate]) -> Expected:
+        """Expects the objectives of candidates, and their seconds behind the generator."""
+        model, count, roots = self._model, len(candidates), len(ROOTS)
+        mean, spread = self.distances([candidate.generator for candidate in candidates], [candidate.mark for candidate in candidates])
+        logs = mean[:, None] + spread[:, None] * ROOTS[None]
+        plain = np.array([_downstream_row(model, c.generator, c.row, model.number(c.generator, c.mark)) for c in candidates])
+        unseen = plain[:, -1] < 0
+        plain[unseen, -1] = -1.0 - np.arange(count)[unseen]
+        rows = np.repeat(plain, roots, axis=0)
+        if self._scale is not None:
+            rows[:, 0] = self._scale.standard(logs).ravel()
+        means, spreads = np.zeros((count * roots, len(model.goals))), np.zeros((count * roots, len(model.goals)))
+        for i in range(len(model.goals)):
+            if i == model.at:
+                assert self._scale is not None
+                means[:, i] = self._scale.back(logs.ravel())
+            else:
+                means[:, i], spreads[:, i] = self._processes[f"objective {i}"].predict(rows)
+        seconds = np.exp(self._processes["seconds"].predict(rows[roots // 2 :: roots])[0])
+        return Expected(means.reshape(count, roots, -1), spreads.reshape(count, roots, -1), seconds)
+
+
+def _scale(model: Model) -> _Scale | None:
+    found = [known.distances[mark] for known, mark in model.rungs()]
+    return _Scale(np.array(found)) if found else None
+
+
+def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
+    """Lays out what each process is told; those of which too little is known are left out."""
+    tables = {}
+    rungs = model.rungs()
+    if scale is not None and len(rungs) >= FEW:
+        logs = scale.log(np.array([known.distances[mark] for known, mark in rungs]))
+        broken = [known for known in model.generators.values() if known.broken and not known.distances]
+        rows = [_upstream_row(known, mark) for known, mark in rungs] + [_upstream_row(known, 0.0) for known in broken[-len(rungs) :]]
+        # A generator that broke counts as worse than any that was measured.
+        values = np.concatenate([logs, np.full(len(rows) - len(logs), logs.max() + 0.5 * scale.spread)])
+        width, settings = model.upstream.columns, len(model.upstream.settings)
+        layout = Layout(
+            owner=np.append(model.upstream.owner, settings),
+            parts=((0, width), (width, width + 1)),
+            terms=((1,), (0,), (0, 1)),
+        )
+        tables["distance"] = _Table(layout, np.array(rows), values)
+    told = model.trials()
+    if len(told) >= FEW:
+        rows = [_downstream_row(model, item.generator, item.row, item.number) for item in told]
+        if scale is not None:
+            for row, item in zip(rows, told, strict=True):
+                if item.mark in item.generator.distances:
+                    row[0] = scale.standard(scale.log(np.array([item.generator.distances[item.mark]])))[0]
+        ends = (1, 1 + model.downstream.columns, 1 + model.downstream.columns + len(model.families))
+        settings = len(model.downstream.settings)
+        layout = Layout(
+            owner=np.concatenate([[0], 1 + model.downstream.owner, np.full(len(model.families), 1 + settings)]).astype(np.intp),
+            parts=((0, ends[0]), (ends[0], ends[1]), (ends[1], ends[2])),
+            terms=((0,), (1,), (2,), (0, 1), (1, 2)),
+            same=ends[2],
+        )
+        for i in range(len(model.goals)):
+            if i != model.at:
+                tables[f"objective {i}"] = _Table(layout, np.array(rows), np.array([item.values[i] for item in told]))
+        tables["seconds"] = _Table(layout, np.array(rows), np.log([max(item.seconds, LITTLE_S) for item in told]))
+    return tables
+
+
+def _upstream_row(known: Known, mark: float) -> Array:
+    return np.append(known.row, math.log2(1.0 + mark))
+
+
+def _downstream_row(model: Model, known: Known, row: Array, number: int) -> Array:
+    family = [math.sqrt(0.5) * (known.family == other) for other in model.families]
+    return np.concatenate([[0.0], row, family, [float(number)]])
