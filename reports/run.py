@@ -50,6 +50,7 @@ SCORE_WORDS = {
     "unseen_found": "share of unseen classes' images found",
     "auc_unseen": "AUROC of seen against unseen",
     "alarm_harmonic_mean": "harmonic mean of seen and unseen found",
+    "reading_error": "reading error of the class embedding",
 }
 """Names of scores that people write otherwise than with their words."""
 FEATURE_WORDS = {"kid": "KID", "frechet": "Fréchet distance", "memorisation": "memorised share"}

@@ -96,7 +96,7 @@ STAGES = {
     "zero_shot.classifier:VERSION": (
         1,
         ["zero_shot/classifier.py", "zero_shot/router.py", "conditioning/unseen.py", "scores/zero_shot.py"],
-        "86fe2a96b556",
+        "3fe5a3c1fc64",
     ),
     "zero_shot.answers:VERSION": (1, ["zero_shot/answers.py", "zero_shot/router.py", "conditioning/unseen.py"], "a391ca85f5e4"),
     "datasets.copies.group_columns:VERSION": (1, ["datasets/copies/group_columns.py"], "cb785d832974"),

@@ -34,6 +34,7 @@ SCORES = {
     "auc_unseen": "trainables.scores.detection:auc",
     "unseen_found": "trainables.zero_shot.answers:router_scores",
     "alarm_harmonic_mean": "trainables.zero_shot.answers:router_scores",
+    "reading_error": "trainables.scores.zero_shot:reading_error",
     "robustness": "trainables.scores.robustness:area_under_curve",
     "tstr": "trainables.measures.diagnostics:diagnose",
     "trts": "trainables.measures.diagnostics:diagnose",

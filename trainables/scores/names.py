@@ -71,11 +71,13 @@ DETECTION: dict[str, Direction] = {
 best F on validation."""
 ORACLE = "_oracle"
 """Ends the base of a score whose threshold was chosen on the very split that it is measured on (systems.md 2.8); on validation all are such."""
-ZERO_SHOT: dict[str, Direction] = dict.fromkeys(
-    ("seen", "unseen", "harmonic_mean", "zsl_accuracy", "auc_unseen", "unseen_found", "alarm_harmonic_mean"), "maximize"
-)
+ZERO_SHOT: dict[str, Direction] = {
+    **dict.fromkeys(("seen", "unseen", "harmonic_mean", "zsl_accuracy", "auc_unseen", "unseen_found", "alarm_harmonic_mean"), "maximize"),
+    "reading_error": "minimize",
+}
 """`unseen_found` counts an image of an unseen class as right under whichever unseen name: all that a threshold of dissimilarity can be held to.
-`alarm_harmonic_mean` is that of it and `seen`; of a threshold, both are `unseen` and `harmonic_mean`."""
+`alarm_harmonic_mean` is that of it and `seen`; of a threshold, both are `unseen` and `harmonic_mean`. `reading_error` says whether a generator has
+learned to read class vectors at all, which dissimilarity rests on; a baseline has none to learn."""
 TASK_SCORES: dict[str, dict[str, Direction]] = {
     # Where defect-free images are a class.
     "classify": {**CLASSIFICATION, **OPERATING},

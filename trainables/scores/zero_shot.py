@@ -63,6 +63,26 @@ def unseen_threshold(dissimilarity: Tensor, percentile: float) -> float:
     return float(torch.quantile(dissimilarity.double().cpu(), percentile / 100.0))
 
 
+def reading_error(embedded: Tensor, labels: Tensor, vectors: Tensor) -> float | None:
+    """Gives how far images of seen classes are read from the vectors of their own classes, beside how far these are apart.
+
+    Below 0.5, half of the images lie nearer to their own class's vector than to any other. Far above, nothing has been learned that an embedding
+    could be read by, and a distance to the nearest vector means nothing. Null without images, or where two classes have one vector.
+
+    Args:
+        embedded: (N, V), as read.
+        labels: (N,) int64, the class of each among the seen ones.
+        vectors: (C, V) of the seen classes, C at least 2.
+
+    Returns:
+        The median distance to an image's own class, in units of the smallest distance between two classes.
+    """
+    apart = float(torch.pdist(vectors.double()).min())
+    if not len(labels) or apart == 0.0:
+        return None
+    return float(torch.quantile((embedded.double() - vectors[labels].double()).norm(dim=1), 0.5)) / apart
+
+
 def zero_shot_scores(
     logits: Tensor, labels: Tensor, unseen: Sequence[int], *, dissimilarity: Tensor | None = None, split: str = "val"
 ) -> dict[str, float | None]:

@@ -37,6 +37,7 @@ from trainables.recipe import Amount, Recipe, Unit
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.names import MMD, distance_names
+from trainables.scores.zero_shot import reading_error
 from trainables.seeds import child_seed
 from trainables.steps import condition, train_generators, train_inspector
 from trainables.store import Entry
@@ -232,6 +233,7 @@ class _Course:
         unseen = [self.whole.pack.classes.index(cls) for cls in split.unseen_classes]
         values, confused = router_scores(said, unseen, by_threshold=by_threshold, split=name)
         self.result.values |= values | self._distances(strange.features, torch.from_numpy(labels[split.unseen]), told.chosen)
+        self.result.values[f"{name}_reading_error"] = _reading_error(told.reader, seen)
         if confused is not None:
             self.result.confusion[name] = confused
         if name == "test":
@@ -254,3 +256,8 @@ class _Course:
         found = image_distances(by_class, {cls: items.scored for cls, items in chosen.items()}, extractor="inspector", split=self.split.scored)
         self.result.scored_counts = {cls: len(items.scored) for cls, items in chosen.items()}
         return {f"{self.split.scored}_{MMD}{name.removeprefix(opening)}": value for name, value in found.items() if name.startswith(opening)}
+
+
+def _reading_error(reader: EmbeddingReader, seen: LabelledFeatures) -> float | None:
+    """Says how well class vectors are read from images of seen classes; null for a baseline, whose means of features nobody has to learn to read."""
+    return reading_error(reader(seen.features).embedded, seen.labels, reader.vectors) if reader.hidden else None

@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics
 
 from trainables.errors import SettingsError
-from trainables.scores.zero_shot import harmonic_mean, per_class_accuracy, unseen_threshold, zero_shot_scores, zsl_accuracy
+from trainables.scores.zero_shot import harmonic_mean, per_class_accuracy, reading_error, unseen_threshold, zero_shot_scores, zsl_accuracy
 
 UNSEEN = (1, 4)
 
@@ -55,6 +55,19 @@ def test_a_split_of_seen_classes_alone_has_no_unseen_scores() -> None:
     assert found.pop("val_seen") == zero_shot_scores(logits, labels, UNSEEN)["val_seen"]
     assert set(found.values()) == {None}
     assert zsl_accuracy(logits[seen], labels[seen], UNSEEN) is None and per_class_accuracy(logits[seen], labels[seen], UNSEEN) is None
+
+
+def test_the_reading_error_is_measured_in_distances_between_classes() -> None:
+    vectors = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 10.0]])
+    labels = torch.tensor([0, 1, 1, 2, 2])
+    offsets = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, -2.0], [3.0, 4.0], [6.0, 8.0]])
+    # Distances of 0, 1, 2, 5 and 10, and the closest two classes 4 apart.
+    assert reading_error(vectors[labels] + offsets, labels, vectors) == pytest.approx(2.0 / 4.0)
+    assert reading_error(vectors[labels], labels, vectors) == 0.0
+    assert reading_error(vectors[labels[:2]] + offsets[1:3], labels[:2], vectors) == pytest.approx(1.5 / 4.0)
+    assert reading_error(vectors[[1, 0]], torch.tensor([0, 1]), vectors) == pytest.approx(1.0), "each is read as the other"
+    assert reading_error(vectors[:0], labels[:0], vectors) is None
+    assert reading_error(vectors[labels], labels, torch.cat([vectors, vectors[:1]])) is None, "two classes of one vector cannot be told apart"
 
 
 def test_the_unseen_threshold_is_a_percentile() -> None:

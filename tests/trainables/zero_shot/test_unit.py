@@ -85,6 +85,7 @@ def test_one_generator_serves_every_reading_of_what_stands_for_an_unseen_class(p
     alarm = run(recipe(), tmp_path, pack, replace(PART, unseen_ce="dissimilarity_threshold"))
     assert stages(alarm) == ["inspector", "conditioning", "generator", STAGE] and stages(alarm, made=True) == [STAGE]
     assert alarm.values["val_zsl_accuracy"] is None and alarm.confusion == {} and alarm.synthetic_counts == {}
+    assert alarm.values["val_reading_error"] == mapped.values["val_reading_error"] == first.values["val_reading_error"]
     assert alarm.values["val_auc_unseen"] == mapped.values["val_auc_unseen"] == first.values["val_auc_unseen"], "all read the same embedding"
     even = run(recipe(), tmp_path, pack, replace(PART, calibrate=True, percentile=50.0))
     assert stages(even, made=True) == [STAGE] and even.values["val_zsl_accuracy"] == 1.0
@@ -147,6 +148,7 @@ def test_the_judge_trains_on_all_seen_classes_and_leaves_the_search_s_numbers_al
     judged = run(recipe(generator=told, judge=True), tmp_path, pack)
     assert {name: value for name, value in judged.values.items() if not name.startswith("test_")} == closed.values
     assert {"test_seen", "test_unseen", "test_harmonic_mean", "test_zsl_accuracy", "test_auc_unseen"} <= set(judged.values)
+    assert judged.values["test_reading_error"] is not None and closed.values["val_reading_error"] is not None
     assert stages(judged, made=True) == ["inspector", "conditioning", "generator", "pool", "pool", STAGE]
     confusion = np.array(judged.confusion["test"])
     assert confusion.sum() == sum(count["test"] for count in split(pack, DATA).counts.values())
@@ -164,10 +166,23 @@ def test_tf_vaegan_s_classifier_sees_hidden_layer_and_embedding(pack: Pack, tmp_
     assert result.values["val_harmonic_mean"] is not None
 
 
+def test_a_decoder_that_learns_reads_seen_classes_better_than_one_that_hardly_does(pack: Pack, tmp_path: Path) -> None:
+    def error(dec_lr: float) -> float:
+        settings = {**TINY, "hidden": 64, "dec_lr": dec_lr}
+        told = replace(GENERATOR, kimg=1.024, settings=settings, conditioning=ConditioningPart(kind="attributes"))
+        found = run(recipe(generator=told), tmp_path, pack).values["val_reading_error"]
+        assert found is not None
+        return found
+
+    # At 16 px, after so short a training of the backbone, seen classes overlap: none is read well, and much better than before there was learning.
+    assert 3.0 * error(1e-2) < error(1e-6)
+
+
 def test_a_baseline_knows_classes_by_their_means_alone(pack: Pack, tmp_path: Path) -> None:
     own = recipe(generator=None, synthesis=None)
     result = run(own, tmp_path, pack)
     assert stages(result) == ["inspector", STAGE] and result.values["val_zsl_accuracy"] is None
+    assert result.values["val_reading_error"] is None, "nobody has to learn to read means of features"
     assert 0.0 <= result.values["val_seen"] <= 1.0 and result.values["val_auc_unseen"] is not None  # type: ignore[operator]
 
 
