@@ -7,7 +7,8 @@
     runs/<study>/backgrounds.webp        sheet of defect-free images, where a family uses them
     runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
     runs/<study>/trials/00012/record.json    Record, when it has finished
-    runs/<study>/trials/00012/steps.jsonl    one step a line, while it runs: {"time_s", "unit", "stage", "kimg", "rung_score", "metrics"}
+    runs/<study>/trials/00012/steps.jsonl    one step a line, while it runs: {"time_s", "unit", "stage", "kimg", "rung_score", "metrics"};
+                                             at a rung also "stopped": why the trial ends there, or null
     runs/<study>/trials/00012/samples.webp   contact sheet, laid out as Record.samples says
     runs/<study>/trials/00012/<sheet>.webp   what is particular to a family, in lines of tiles with 2 px of grey around each; elimination: training
                                              defects, the same with the defects taken away, real backgrounds, for each model of the trial
@@ -93,7 +94,7 @@ class Record:
     failure: str | None = None
     """diverged, collapsed, out_of_memory, bad_data, lost_worker or error; null unless failed."""
     message: str | None = None
-    """First line of what went wrong."""
+    """First line of what went wrong, or why the trial was stopped at a rung."""
     scores: Mapping[str, float | None] = field(default_factory=dict)
     """Scores and costs by name, means over units: val_accuracy, val_macro_f1, val_recall.<class>, val_kid_<extractor>, test_* (null unless judged),
     generator_params_m, inspector_params_m, inspector_gmadds, inspector_ms_per_image, generator_s, inspector_s, trial_s, peak_memory_gib, ..."""
@@ -108,6 +109,10 @@ class Record:
     """What each unit's numbers hold for beside `conditions`. Task zero_shot: `unseen`, a list of classes, and `pretended_unseen`, such a list for
     each draw; `draw_scores`, the validation scores of each draw, where there are several; `train_images` and `val_images` of the search's courses, as
     means over draws; `judged_train_images` and `test_images`, where the test split was read."""
+    rungs: Mapping[str, float | None] = field(default_factory=dict)
+    """Mark in kimg, as text -> rung score of the first unit's generator there, lower is better; null where it could not be measured."""
+    rung_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Mark -> the distances that the study weighs as they were measured there, by score name; only where it weighs several."""
     stages: list[Mapping[str, Any]] = field(default_factory=list)
     """unit, stage, cls, key, reused, seconds, device, peak_memory_gib."""
     samples: Mapping[str, Any] | None = None

@@ -35,7 +35,8 @@ TRIALS = {
     "started_s": pa.float64(),
     "ended_s": pa.float64(),
 }
-"""Columns that every trials.parquet has. One for each score and cost follows by its own name, then `params.<dotted name>` and `conditions.<name>`."""
+"""Columns that every trials.parquet has. One for each score and cost follows by its own name, then `params.<dotted name>`, `conditions.<name>`, and
+`rungs.<mark>`, the score at each rung."""
 
 STAGES = {
     "trial": pa.int64(),
@@ -55,8 +56,9 @@ STEPS = {
     "stage": pa.string(),
     "kimg": pa.float64(),
     "rung_score": pa.float64(),
+    "stopped": pa.string(),
 }
-"""After them a column for each metric, `metrics.<name>`."""
+"""After them a column for each metric, `metrics.<name>`. `stopped` says why a trial ended at a rung."""
 
 
 def write_parquet(run: Path | Run) -> list[Path]:
@@ -129,6 +131,7 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
         row |= {name: getattr(record, name) for name in ("failure", "message", "attempts", "started_s", "ended_s")}
         row |= {name: value if value is None else float(value) for name, value in record.scores.items()}
         row |= {f"conditions.{name}": value for name, value in record.conditions.items()}
+        row |= {f"rungs.{mark}": value if value is None else float(value) for mark, value in record.rungs.items()}
     return row | {f"params.{name}": value for name, value in asked.params.items()}
 
 

@@ -1,4 +1,4 @@
-"""The one place that hands out trials and takes in how they end, for both runners: `ask`, `progress`, `finish`, `lost`.
+"""The one place that hands out trials and takes in how they end, for both runners: `ask`, `progress`, `prune`, `finish`, `lost`.
 
 Order of writing: `asked.json`, then the journal; `record.json`, then the journal. A driver that is killed between any two of them finds on its next
 start the same state that it would have reached, because all but the records is derived.
@@ -15,6 +15,7 @@ from reports.records import Asked, Record
 from search.index import Index
 from search.ledger import LOST_WORKERS, Ledger
 from search.moves import Move, Moves, Plan
+from search.schedulers import Rungs
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe, Unit
 from trainables.store import Store
@@ -33,6 +34,13 @@ class Failure:
     """One of `trainables.errors.FAILURES`."""
     message: str
     traceback: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stopped:
+    """How a trial was stopped at a rung."""
+
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,8 +84,16 @@ class Asker:
         self._index = Index(ledger.run, name=plan.study.name, goals=plan.study.objectives, space=plan.study.space, limits=plan.study.limits)
         ledger.keep(lambda: self._index.sync(ledger.asked, ledger.records))
         self._moves = Moves(plan)
+        self._rungs = Rungs(plan.study)
+        self._met: dict[int, Progress] = {}
+        """What the latest rung of a running trial told."""
         for number in sorted(ledger.asked):
             self._moves.add(ledger.asked[number])
+            self._rungs.add(ledger.asked[number])
+            if number in ledger.records:
+                self._rungs.tell(ledger.records[number])
+            else:
+                self._rungs.recall(number, ledger.steps(number))
         for record in sorted(ledger.records.values(), key=lambda record: (record.ended_s, record.trial)):
             self._moves.tell(record)
         self._again = ledger.unfinished()
@@ -130,6 +146,7 @@ class Asker:
         else:  # The folder of an earlier trial was moved away, and its number is asked again: Optuna's numbers only grow.
             self._ledger.keep(lambda: self._index.sync(self._ledger.asked, self._ledger.records))
         self._moves.add(asked)
+        self._rungs.add(asked)
         return asked
 
     def _asked(self, number: int, move: Move) -> Asked:
@@ -157,14 +174,28 @@ class Asker:
         if record.state == "complete":
             self._trained |= _marks(self._ledger.asked[number].recipe)
 
-    def progress(self, number: int, progress: Progress) -> None:
-        """Notes a sign of life in the trial's steps."""
-        if number in self._running:
-            self._ledger.step(number, {"time_s": self._clock(), **asdict(progress)})
-            if self._observer is not None:
-                self._observer.progress(number, progress)
+    def progress(self, number: int, progress: Progress) -> str | None:
+        """Notes a sign of life in the trial's steps. At a rung it gives the reason where the trial is to end there: the caller then closes it, and
+        calls `prune`."""
+        if number not in self._running:
+            return None
+        step = {name: value for name, value in asdict(progress).items() if name != "stages"}
+        reason = None
+        if progress.stage == "rung" and progress.kimg is not None:
+            self._rungs.note(number, progress.kimg, progress.rung_score, progress.metrics)
+            self._met[number] = progress
+            # Written down with the score, so that a trial that is run again is told the same.
+            step["stopped"] = reason = self._rungs.decide(number, progress.kimg)
+        self._ledger.step(number, {"time_s": self._clock(), **step})
+        if self._observer is not None:
+            self._observer.progress(number, progress)
+        return reason
 
-    def finish(self, number: int, end: Scores | Failure) -> Record:
+    def prune(self, number: int, reason: str) -> Record:
+        """Publishes that a trial was stopped at a rung, with what it has told and cost."""
+        return self.finish(number, Stopped(reason=reason))
+
+    def finish(self, number: int, end: "Scores | Failure | Stopped") -> Record:
         """Publishes how a trial ended, then tells the journal and the model."""
         asked = self._ledger.asked[number]
         samples: bytes | None = None
@@ -181,6 +212,8 @@ class Asker:
         self._note_trained(number, record)
         self._ledger.keep(lambda: self._index.tell(asked, record))
         self._moves.tell(record)
+        self._rungs.tell(record)
+        self._met.pop(number, None)
         if self._observer is not None:
             self._observer.finished(asked, record)
         return record
@@ -195,7 +228,7 @@ class Asker:
         self._again = sorted({*self._again, number})
         return None
 
-    def _record(self, number: int, end: Scores | Failure, *, with_samples: bool) -> Record:
+    def _record(self, number: int, end: "Scores | Failure | Stopped", *, with_samples: bool) -> Record:
         now_s = self._clock()
         running = self._running.get(number)
         common: dict[str, Any] = {
@@ -204,7 +237,14 @@ class Asker:
             "started_s": running.since_s if running else now_s,
             "ended_s": now_s,
             "epoch": self._ledger.lease.epoch,
+            "rungs": {**(end.rungs if isinstance(end, Scores) else {}), **self._rungs.told(number)},
+            "rung_scores": self._rungs.told_beside(number),
         }
+        if isinstance(end, Stopped):
+            met = self._met.get(number)
+            counts = {f"rung_{name}": round(value) for name, value in met.metrics.items() if name.endswith("_images")} if met is not None else {}
+            stages: list[Mapping[str, Any]] = [asdict(stage) for stage in met.stages] if met is not None else []
+            return Record(state="pruned", message=end.reason, stages=stages, conditions=counts, **common)
         if isinstance(end, Failure):
             first = (end.message.strip() or end.name).splitlines()[0]
             return Record(state="failed", failure=end.name, message=first, **common)

@@ -10,7 +10,7 @@ import math
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from search.asker import Failure
@@ -46,7 +46,7 @@ class Attempt:
             if self._items is None:
                 function, recipe, store, device, threads = self._given
                 self._items = resolve(function)(recipe, Store(store), device=device, threads=threads)
-            item = next(self._items)
+            item = _finite_rung(next(self._items))
         except StopIteration:
             return Failure(name="error", message="the trial ended without scores")
         except Exception as error:
@@ -95,8 +95,14 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _not_finite(progress: Progress) -> str | None:
     """Names the first number of a sign of life that is not finite."""
-    numbers = {"rung score": progress.rung_score, **progress.metrics}
-    return next((name for name, value in numbers.items() if value is not None and not math.isfinite(value)), None)
+    return next((name for name, value in progress.metrics.items() if value is not None and not math.isfinite(value)), None)
+
+
+def _finite_rung(item: Progress | Scores) -> Progress | Scores:
+    """Takes a rung score that is no number for none: it ends no trial, and stops none."""
+    if not isinstance(item, Progress) or item.rung_score is None or math.isfinite(item.rung_score):
+        return item
+    return replace(item, rung_score=None)
 
 
 def _free_memory() -> None:
@@ -113,8 +119,8 @@ def to_json(item: Item) -> str:
 def from_json(text: str) -> Item:
     """Reads an item back."""
     kind, plain = json.loads(text)
-    if kind == "Scores":
-        return Scores(**{**plain, "stages": [StageUse(**stage) for stage in plain["stages"]]})
-    kinds: dict[str, Any] = {"Progress": Progress, "Failure": Failure, "Halt": Halt}
+    if "stages" in plain:
+        plain["stages"] = [StageUse(**stage) for stage in plain["stages"]]
+    kinds: dict[str, Any] = {"Progress": Progress, "Scores": Scores, "Failure": Failure, "Halt": Halt}
     item: Item = kinds[kind](**plain)
     return item

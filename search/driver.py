@@ -185,8 +185,11 @@ def run_inline(asker: Asker, store: Store, means: Means, stop: Callable[[], bool
             while not stop():
                 item = attempt.pull()
                 if isinstance(item, Progress):
-                    asker.progress(asked.trial, item)
-                    continue
+                    if (reason := asker.progress(asked.trial, item)) is None:
+                        continue
+                    attempt.close()
+                    asker.prune(asked.trial, reason)
+                    break
                 if isinstance(item, Halt):
                     raise StoreError(item.message)
                 asker.finish(asked.trial, item)

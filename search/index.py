@@ -43,11 +43,25 @@ def told(asked: Asked, record: Record | None, goals: tuple[Objective, ...], spac
             state, values, constraints = TrialState.COMPLETE, list(found), excesses(record, limits)
         else:
             state = TrialState.PRUNED
-            attrs["why"] = {"confirm": "a confirmation"}.get(
-                asked.move, "stopped early" if record.state == "pruned" else "an objective has no meaning here"
-            )
+            stopped = record.message or "stopped early"
+            attrs["why"] = {"confirm": "a confirmation"}.get(asked.move, stopped if record.state == "pruned" else "an objective has no meaning here")
+        if record.rungs:
+            attrs["rungs"] = dict(record.rungs)
     params = {name: asked.params[name] for name in known}
-    return create_trial(state=state, values=values, params=params, distributions=dict(known), user_attrs=attrs, constraints=constraints)
+    return create_trial(
+        state=state,
+        values=values,
+        params=params,
+        distributions=dict(known),
+        user_attrs=attrs,
+        constraints=constraints,
+        intermediate_values=_intermediate(record) if record is not None else {},
+    )
+
+
+def _intermediate(record: Record) -> dict[int, float]:
+    """Gives the rung scores as Optuna counts them: by steps that are whole numbers, here of images shown."""
+    return {round(1000 * float(mark)): score for mark, score in record.rungs.items() if score is not None}
 
 
 class _Unlocked(JournalFileBackend):
@@ -121,7 +135,9 @@ class Index:
         assert self._study is not None
         trial = told(asked, record, self._goals, self._space, self._limits)
         storage, number = self._study._storage, self._ids[asked.trial]
-        for name in ("failure", "message", "why"):
+        for step, score in trial.intermediate_values.items():
+            storage.set_trial_intermediate_value(number, step, score)
+        for name in ("failure", "message", "why", "rungs"):
             if name in trial.user_attrs:
                 storage.set_trial_user_attr(number, name, trial.user_attrs[name])
         for name, value in trial.system_attrs.items():
@@ -131,4 +147,4 @@ class Index:
 
 def _story(trial: FrozenTrial) -> tuple[Any, ...]:
     """What of a trial must agree; times need not."""
-    return trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs, trial.constraints
+    return trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs, trial.constraints, trial.intermediate_values

@@ -103,6 +103,12 @@ class Ledger:
         with self._writing(), (trial_folder(self.run, number) / "steps.jsonl").open("a", encoding="utf-8") as file:
             file.write(line)
 
+    def steps(self, number: int) -> list[dict[str, Any]]:
+        """Reads the steps of a trial, but for a last line that was not written whole."""
+        path = trial_folder(self.run, number) / "steps.jsonl"
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
+
     def finish(self, record: Record, *, samples: bytes | None = None, files: Mapping[str, bytes] | None = None, error: str | None = None) -> Record:
         """Publishes the end of a trial, what belongs to it first; a trial that has a record keeps the one it has."""
         folder = trial_folder(self.run, record.trial)

@@ -38,7 +38,7 @@ def run_on_ray(asker: Asker, store: Store, means: "Means", stop: Callable[[], bo
     os.environ.update(TUNE_SETTINGS)
     from ray import tune
 
-    from search.searcher import RecordSearcher, StopWhen
+    from search.searcher import RecordSearcher, RungScheduler, StopWhen
     from search.worker import Worker
 
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
@@ -51,6 +51,7 @@ def run_on_ray(asker: Asker, store: Store, means: "Means", stop: Callable[[], bo
             tune.with_resources(Worker, resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=RungScheduler(searcher),
                 num_samples=-1,
                 reuse_actors=True,
                 max_concurrent_trials=means.workers,

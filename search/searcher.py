@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
@@ -44,11 +45,19 @@ class RecordSearcher(Searcher):
         # As text, because Tune copies and flattens a config many times over.
         return {**self._settings, "trial": asked.trial, "recipe": json.dumps(asked.recipe)}
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Passes a sign of life on."""
+    def is_stopped_by(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Passes a sign of life on, and says whether the trial ends at it: its record is then published. Asked by `RungScheduler` alone, because
+        Tune does not show a searcher the result at which a trial is stopped."""
         item = from_json(result[ITEM])
-        if isinstance(item, Progress) and trial_id in self._numbers:
-            self._guarded(lambda: self._asker.progress(self._numbers[trial_id], item))
+        if not isinstance(item, Progress) or trial_id not in self._numbers:
+            return False
+        number = self._numbers[trial_id]
+        reason = self._guarded(lambda: self._asker.progress(number, item))
+        if reason is None:
+            return False
+        del self._numbers[trial_id]
+        self._guarded(lambda: self._asker.prune(number, reason))
+        return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Passes an end on. A trial that was merely stopped has said nothing final, and is run again when the study continues."""
@@ -83,6 +92,22 @@ class RecordSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         """Lets Tune pickle its own settings, which nobody reads, without the run."""
+        return {}
+
+
+class RungScheduler(FIFOScheduler):
+    """Lets trials come in their order, and stops those that end at a rung; their workers are used again."""
+
+    def __init__(self, searcher: RecordSearcher) -> None:
+        super().__init__()
+        self._searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decides on one result."""
+        return str(self.STOP if self._searcher.is_stopped_by(trial.trial_id, result) else self.CONTINUE)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As for the searcher."""
         return {}
 
 

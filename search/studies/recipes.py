@@ -39,6 +39,8 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
     settled = study.resolved
     assert settled is not None, "a study is resolved before its first trial"
     real_only = "baseline" in params
+    # A confirmation is seen to its end, whatever its generators look like on the way.
+    rungs = () if real_only or judge else study.rungs(params["generator.family"], float(params["generator.kimg"]))
     return Recipe(
         task=study.task,
         preprocess=preprocess_part(params),
@@ -62,6 +64,7 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
         units=tuple(replace(unit, fold=fold) for unit in units for fold in range(settled.folds)),
         judge=judge,
         precision=settled.precision,
+        rungs=rungs,
     )
 
 

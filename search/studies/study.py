@@ -131,6 +131,37 @@ class ConfirmSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StoppingSettings:
+    """Whether trials end at a rung, before their generator is trained on or an inspector is trained behind it."""
+
+    enabled: bool | Literal["auto"] = "auto"
+    """auto: for families whose ladder has several marks. These were given to spend less on what looks bad early; a study with a single mark says
+    that every generator is to be seen to its end."""
+    reduction_factor: float = 3.0
+    """On the way to its mark a trial goes on that is among the best 1/reduction_factor at a rung; at its own mark the worst
+    1/reduction_factor end."""
+    among: Literal["family", "all"] = "family"
+    """Generators of which a trial is held against: those of its family, or all."""
+    least_results: int = 6
+    """Scores at a rung, and generators with a final score, before anything is stopped."""
+    pass_share: float = 0.1
+    """Share of trials that go on regardless, drawn by the trial's number: what the trust in rung scores rests on."""
+    least_correlation: float = 0.3
+    """Least rank correlation between rung score and final score for a family to be stopped by it."""
+    least_low: float = 0.0
+    """The lower end of its 80 % interval must lie above this."""
+
+    def __post_init__(self) -> None:
+        problems = [f"reduction_factor: {self.reduction_factor} is not above 1"] if not 1 < self.reduction_factor < math.inf else []
+        problems += [f"least_results: {self.least_results} is fewer than 2"] if self.least_results < 2 else []
+        problems += [f"pass_share: {self.pass_share} is not between 0 and 1"] if not 0 <= self.pass_share <= 1 else []
+        for name in ("least_correlation", "least_low"):
+            problems += [f"{name}: {value} is not between -1 and 1"] if not -1 <= (value := getattr(self, name)) <= 1 else []
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SearchSettings:
     """How much is tried, and in which order."""
 
@@ -147,6 +178,7 @@ class SearchSettings:
     """Whether each family's paper settings are tried before anything else is suggested."""
     tries: tuple[Mapping[str, Any], ...] = ()
     """The user's own points, tried next; `search.try` in the file. Settings that are left out take their defaults."""
+    stopping: StoppingSettings = field(default_factory=StoppingSettings)
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
 
     def __post_init__(self) -> None:
@@ -283,6 +315,11 @@ class Study:
         """Gives the marks that a family may be trained to, lowest first: its ladder, as far as `space.generator.kimg` leaves it."""
         left = self.space.tree["generator.kimg"].grid(0)
         return tuple(mark for mark in self.search.ladder(family) if mark in left) or self.search.ladder(family)
+
+    def rungs(self, family: str, kimg: float) -> tuple[float, ...]:
+        """Gives the marks at which a trial of a family tells how its generator stands; none where it is not to be stopped."""
+        ladder, enabled = self.ladder(family), self.search.stopping.enabled
+        return tuple(mark for mark in ladder if mark <= kimg) if enabled is True or (enabled == "auto" and len(ladder) > 1) else ()
 
     def resolve(self, resolved: Resolved) -> "Study":
         """Gives the study with what was decided at its start, its objectives under their full names.

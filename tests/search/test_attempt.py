@@ -85,10 +85,15 @@ def test_a_store_that_cannot_be_written_is_no_fault_of_the_trial(attempting: Att
     )
 
 
-@pytest.mark.parametrize("progress", [Progress(stage="generator", metrics={"loss": math.nan}), Progress(stage="generator", rung_score=math.inf)])
-def test_a_number_that_is_not_finite_ends_the_trial_at_once(attempting: Attempting, progress: Progress) -> None:
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_rung_score_that_is_no_number_is_none(attempting: Attempting, score: float) -> None:
+    assert attempting(Progress(stage="rung", rung_score=score)).pull() == Progress(stage="rung", rung_score=None)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_ends_the_trial_at_once(attempting: Attempting, loss: float) -> None:
     reached = []
-    attempt = attempting(progress, lambda: reached.append(True))
+    attempt = attempting(Progress(stage="generator", metrics={"loss": loss}), lambda: reached.append(True))
     failure = attempt.pull()
     assert isinstance(failure, Failure) and failure.name == "diverged" and "not a finite number, in stage generator" in failure.message
     attempt.pull()
@@ -118,7 +123,13 @@ def test_a_failed_trial_holds_no_memory(attempting: Attempting) -> None:
 
 
 @pytest.mark.parametrize(
-    "item", [Progress(stage="data", metrics={"loss": 0.5}), SCORES, Failure(name="error", message="m", traceback="t"), Halt(message="m")]
+    "item",
+    [
+        Progress(stage="rung", metrics={"loss": 0.5}, stages=SCORES.stages),
+        SCORES,
+        Failure(name="error", message="m", traceback="t"),
+        Halt(message="m"),
+    ],
 )
 def test_items_travel_as_text(item: Any) -> None:
     back = from_json(to_json(item))

@@ -1,6 +1,6 @@
 """A small study whose trials compute next to nothing, driven as a real one is. A program of its own, so that it can be killed.
 
-    python fake_study.py FOLDER [--ray] [--workers N] [--trials N] [--kill POINT:TRIAL]
+    python fake_study.py FOLDER [--ray] [--workers N] [--trials N] [--kill POINT:TRIAL] [--study MODULE:NAME] [--function MODULE:NAME]
 
 It kills itself, or the worker of a trial, at one named point of one trial, once; tests then run it again.
 """
@@ -27,6 +27,7 @@ from trainables.datasets.settings import DataSettings
 from trainables.errors import TrialFailure
 from trainables.progress import Progress, Scores, StageUse
 from trainables.recipe import Recipe
+from trainables.registry import resolve
 from trainables.seeds import child_seed
 from trainables.store import Store, stage_key
 
@@ -176,6 +177,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--kill", default="")
+    parser.add_argument("--study", default="fake_study:make_study")
+    parser.add_argument("--function", default="fake_study:run_fake")
     given = parser.parse_args()
     order = given.folder / "kill.json"
     os.environ["FAKE_KILL_FILE"] = str(order)
@@ -186,10 +189,10 @@ def main() -> int:
     _around(Index, "ask", None, "after journal ask", lambda asked: asked.trial)
     _around(Ledger, "finish", "before record.json", "after record.json", lambda record, **_: record.trial)
     _around(Index, "tell", None, "after tell", lambda asked, record: asked.trial)
-    study = make_study(given.folder, trials=given.trials)
+    study: Study = resolve(given.study)(given.folder, trials=given.trials)
     ledger = Ledger(study.run_folder)
     plan = Plan(study=study, baselines=baseline_params(study.space, study.search.baselines), starts=starting_points(study), cost=fixed_cost)
-    means = Means(workers=given.workers, threads=1, gpus_per_trial=0.0, device="cpu", function="fake_study:run_fake")
+    means = Means(workers=given.workers, threads=1, gpus_per_trial=0.0, device="cpu", function=given.function)
     try:
         if given.ray:
             import ray
