@@ -20,6 +20,8 @@ FAMILIES: dict[str, dict[str, tuple[Any, ...]]] = {
     "cutpaste": {"blend": (0.0, 1.0)},
 }
 """Families of the made-up table with their axes: 40 generators."""
+UNTRAINED = "cutpaste"
+"""Learns nothing, so that all its marks are one."""
 BEHIND: dict[str, tuple[Any, ...]] = {
     "synthesis.fraction": (0.1, 0.3, 0.5, 0.7),
     "inspector.fcn.augment": ("none", "flips"),
@@ -51,13 +53,16 @@ def random_table(seed: int = 0, *, noise: float = 1.0, share: float = 0.7) -> Ta
             likeness, use = (level + 0.5 * _worth(axes, settings, random.Random(child_seed(seed, family, name))) for name in ("likeness", "use"))
             pace = math.exp(rng.gauss(0.0, 0.25)) * (0.5 + order)
             for kimg in MARKS:
-                quality = final - 0.5 * math.exp(-pace * kimg / 6.0) + 0.02 * noise * rng.gauss(0.0, 1.0)
-                seconds = speed * kimg if family != "cutpaste" else 0.02
+                learned = family != UNTRAINED
+                quality = final - (0.5 * math.exp(-pace * kimg / 6.0) if learned else 0.25)
+                seconds = speed * kimg if learned else 0.02
+                drawn = random.Random(child_seed(seed, family, *map(str, values), f"{kimg if learned else 0:g}"))
+                quality += 0.02 * noise * drawn.gauss(0.0, 1.0)
                 kid = 0.15 * math.exp(-2.0 * (0.6 * quality + 0.4 * likeness))
-                rung = kid * math.exp(0.15 * noise * rng.gauss(0.0, 1.0))
+                rung = kid * math.exp(0.15 * noise * drawn.gauss(0.0, 1.0))
                 for point, worth in behind:
                     miss = (point["synthesis.fraction"] - min(0.9, best_fraction + 0.4 * quality)) ** 2
-                    f1 = 0.55 + 0.12 * slope * (0.6 * quality + 0.4 * use) + 0.06 * worth - 0.15 * miss + 0.008 * noise * rng.gauss(0.0, 1.0)
+                    f1 = 0.55 + 0.12 * slope * (0.6 * quality + 0.4 * use) + 0.06 * worth - 0.15 * miss + 0.008 * noise * drawn.gauss(0.0, 1.0)
                     rows.append(
                         {"generator.family": family, "generator.kimg": kimg, "synthesis.amount": "fraction", "inspector.kind": "fcn", **point}
                         | {f"generator.{family}.{name}": value for name, value in settings.items()}

@@ -6,7 +6,7 @@ Yardstick(table).seconds_to(course, 0.95)
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,10 +47,10 @@ def table_study(table: Table, *, seed: int = 0, trials: int = 1000, **search: An
     )
 
 
-def study_plan(study: Study, **changes: Any) -> Plan:
-    """Makes the plan of a study as its driver would, with one baseline: a table has no other."""
+def study_plan(study: Study, table: Table, **changes: Any) -> Plan:
+    """Makes the plan of a study as its driver would, with one baseline: a table has no other. What is the same at every mark has learned nothing."""
     baselines = baseline_params(study.space, ("plain",))[:1]
-    return Plan(**{"study": study, "baselines": baselines, "starts": starting_points(study), **changes})
+    return Plan(**{"study": study, "baselines": baselines, "starts": starting_points(study), "untrained": table.untrained(), **changes})
 
 
 def replay(study: Study | Plan, table: Table, *, workers: int = 4, budget_s: float = math.inf) -> Course:
@@ -65,7 +65,7 @@ def replay(study: Study | Plan, table: Table, *, workers: int = 4, budget_s: flo
     Raises:
         TableError: the study asks for what the table does not have.
     """
-    plan = study if isinstance(study, Plan) else study_plan(study)
+    plan = study if isinstance(study, Plan) else study_plan(study, table)
     _check(plan, table)
     return simulate(Search(plan), table, workers=workers, budget_s=budget_s)
 
@@ -85,19 +85,24 @@ class Search:
         asked = self._asker.ask()
         return None if isinstance(asked, str) else Job(number=asked.trial, move=asked.move, params=asked.params)
 
+    def rungs(self, job: Job) -> Collection[float]:
+        """Gives the rungs of the trial's recipe."""
+        found: Collection[float] = self.ledger.asked[job.number].recipe["rungs"]
+        return found
+
     def rung(self, job: Job, rung: Rung) -> str | None:
         """Tells a rung score."""
-        self._asker.progress(job.number, Progress(stage="rung", kimg=rung.kimg, rung_score=rung.score))
-        return None
+        return self._asker.progress(job.number, Progress(stage="rung", kimg=rung.kimg, rung_score=rung.score, stages=list(rung.stages)))
 
     def stopped(self, job: Job, reason: str, result: Result) -> None:
         """Ends a trial that was stopped."""
-        raise AssertionError("no rung stops a trial")
+        self._asker.prune(job.number, reason)
 
     def finished(self, job: Job, result: Result) -> None:
         """Ends a trial."""
-        values = dict(result.scores)
-        self._asker.finish(job.number, Scores(values=values, units=[values], confusion={}, classes=[], conditions={}, stages=list(result.stages)))
+        values, told = dict(result.scores), {f"{kimg:g}": score for kimg, score in result.rungs.items()}
+        end = Scores(values=values, units=[values], confusion={}, classes=[], conditions={}, stages=list(result.stages), rungs=dict(told))
+        self._asker.finish(job.number, end)
 
 
 class MemoryLedger(Ledger):
@@ -108,7 +113,7 @@ class MemoryLedger(Ledger):
         self.lease = SimpleNamespace(epoch=1)  # type: ignore[assignment]
         self.asked: dict[int, Asked] = {}
         self.records: dict[int, Record] = {}
-        self.steps: dict[int, list[dict[str, Any]]] = {}
+        self._steps: dict[int, list[dict[str, Any]]] = {}
 
     def attempts(self, number: int) -> Attempts:
         """Says that every trial was begun once."""
@@ -124,7 +129,11 @@ class MemoryLedger(Ledger):
 
     def step(self, number: int, step: dict[str, Any]) -> None:
         """Keeps a step."""
-        self.steps.setdefault(number, []).append(step)
+        self._steps.setdefault(number, []).append(step)
+
+    def steps(self, number: int) -> list[dict[str, Any]]:
+        """Gives the steps of a trial."""
+        return self._steps.get(number, [])
 
     def finish(self, record: Record, *, samples: bytes | None = None, files: Mapping[str, bytes] | None = None, error: str | None = None) -> Record:
         """Keeps a record."""

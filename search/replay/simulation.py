@@ -1,13 +1,13 @@
 """Simulated workers that run trials of a replay table, in simulated time. Called by `ours` and `stock`, which say what is tried next.
 
 A trial takes the seconds of the stages that nobody has made yet: of its generator from the latest earlier mark on, of its images, of its inspector.
-It tells its rung scores when the generator stands at the rung's mark, and can be stopped there. Events at one moment happen in the order in which
-they were planned, so that equal seeds give equal outcomes.
+It tells its rung scores when the generator stands at the marks that its player asks about, and can be stopped there. Events at one moment happen in
+the order in which they were planned, so that equal seeds give equal outcomes.
 """
 
 import heapq
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -34,6 +34,8 @@ class Rung:
 
     kimg: float
     score: float
+    stages: tuple[StageUse, ...]
+    """All stages that the trial has met so far."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +84,9 @@ class Player(Protocol):
     def ask(self) -> Job | None:
         """Gives the next trial; None where there is none now."""
 
+    def rungs(self, job: Job) -> Collection[float]:
+        """Says at which marks a trial is to tell its rung score."""
+
     def rung(self, job: Job, rung: Rung) -> str | None:
         """Hears a rung score; gives the reason where the trial is to stop there."""
 
@@ -98,7 +103,6 @@ class _Worker:
 
     job: Job
     work: Generator[float | Rung, None, Result]
-    uses: list[StageUse]
     rungs: dict[float, float] = field(default_factory=dict)
 
 
@@ -122,8 +126,8 @@ def simulate(player: Player, table: Table, *, workers: int, budget_s: float = ma
             player.now_s = now_s
             if (job := player.ask()) is None:
                 break
-            uses: list[StageUse] = []
-            running[job.number] = _Worker(job=job, work=run_recorded(table, job.params, made if player.shares else {}, uses), uses=uses)
+            store = made if player.shares else {}
+            running[job.number] = _Worker(job=job, work=run_recorded(table, job.params, store, player.rungs(job)))
             heapq.heappush(events, (now_s, order := order + 1, job.number))
         if not events:
             break
@@ -160,43 +164,45 @@ def _advance(player: Player, worker: _Worker) -> float | tuple[Literal["complete
         worker.rungs[item.kimg] = item.score
         if (reason := player.rung(worker.job, item)) is not None:
             worker.work.close()
-            result = Result(scores={}, stages=tuple(worker.uses), rungs=worker.rungs)
+            result = Result(scores={}, stages=item.stages, rungs=worker.rungs)
             player.stopped(worker.job, reason, result)
             return "pruned", result
 
 
-def run_recorded(table: Table, params: Mapping[str, Any], made: Made, uses: list[StageUse]) -> Generator[float | Rung, None, Result]:
+def run_recorded(table: Table, params: Mapping[str, Any], made: Made, rungs: Collection[float]) -> Generator[float | Rung, None, Result]:
     """Runs one trial out of the table: yields seconds that pass, and rungs; ends with how it came out.
 
     Args:
         table: what comes out.
         params: settings of the trial.
         made: what is there already; what this trial makes is added when its seconds have passed.
-        uses: stages are noted here as they are met.
+        rungs: marks at which the score is told; the generator is published there, as it is at its own mark.
     """
+    uses: list[StageUse] = []
     if "baseline" in params:
         yield from _stage("inspector", "real images alone", table.about.baseline_s, made, uses)
         nothing: dict[str, float | None] = {goal.score: None for goal in table.objectives}
         return Result(scores=nothing | {"inspector_s": table.about.baseline_s}, stages=tuple(uses), rungs={})
-    point, ladder, own = table.at(params), table.ladder(params), params["generator.kimg"]
+    point, ladder, own = table.at(params), table.ladder(params), float(params["generator.kimg"])
     generator = _name(dict(generator_key(params)))
-    rungs: dict[float, float] = {}
-    for kimg, mark in ladder.items():
-        if kimg > own:
-            break
+    drawn = _name({name: value for name, value in params.items() if name.startswith("synthesis.") and name not in _amounts(params)})
+    told: dict[float, float] = {}
+    for kimg in (mark for mark in ladder if mark == own or (mark < own and mark in rungs)):
         before_s = max(
             (ladder[other].generator_s for other in ladder if other < kimg and ("generator", f"{generator}/{other:g}") in made), default=0.0
         )
-        yield from _stage("generator", f"{generator}/{kimg:g}", mark.generator_s - before_s, made, uses)
-        yield from _stage("rung", f"{generator}/{kimg:g}", mark.rung_s, made, [])
-        rungs[kimg] = mark.rung_score
-        yield Rung(kimg=kimg, score=mark.rung_score)
-    drawn = {name: value for name, value in params.items() if name.startswith("synthesis.") and name not in _amounts(params)}
-    yield from _stage("pool", f"{generator}/{own:g} {_name(drawn)}", point.pool_s, made, uses)
+        yield from _stage("generator", f"{generator}/{kimg:g}", ladder[kimg].generator_s - before_s, made, uses)
+        # The first images are drawn for the rung, and the pool begins with them.
+        if ladder[kimg].rung_s > 0:
+            yield from _stage("pool", f"{generator}/{kimg:g} {drawn} first", ladder[kimg].rung_s, made, uses)
+        if kimg in rungs:
+            told[kimg] = ladder[kimg].rung_score
+            yield Rung(kimg=kimg, score=told[kimg], stages=tuple(uses))
+    yield from _stage("pool", f"{generator}/{own:g} {drawn}", point.pool_s, made, uses)
     yield from _stage("inspector", _name(params), point.downstream_s, made, uses)
     costs = {"generator_s": ladder[own].generator_s, "inspector_s": point.downstream_s}
-    scores: dict[str, float | None] = {**point.scores, **costs, "trial_s": sum(costs.values()) + point.pool_s}
-    return Result(scores=scores, stages=tuple(uses), rungs=rungs)
+    scores: dict[str, float | None] = {**point.scores, **costs, "trial_s": sum(costs.values()) + point.pool_s + ladder[own].rung_s}
+    return Result(scores=scores, stages=tuple(uses), rungs=told)
 
 
 def _stage(stage: str, key: str, seconds: float, made: Made, uses: list[StageUse]) -> Generator[float, None, None]:

@@ -5,7 +5,7 @@ run, so that only settings that apply are asked for. Every trial trains to the t
 between it and Optuna is repeated here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -93,6 +93,10 @@ class Stock:
         params = self._table.space.suggest(trial, {"generator.kimg": self._table.marks[-1]})
         self._asked[trial.number] = trial
         return Job(number=trial.number, move="explore", params=params)
+
+    def rungs(self, job: Job) -> Collection[float]:
+        """Gives those of ASHA, where there is one."""
+        return self._asha.marks if self._asha is not None else ()
 
     def rung(self, job: Job, rung: Rung) -> str | None:
         """Lets ASHA decide, where there is one."""

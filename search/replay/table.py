@@ -138,6 +138,15 @@ class Table:
         """How many generators there are, marks not counted."""
         return len(self._marks)
 
+    def untrained(self) -> frozenset[str]:
+        """Lists the families that are the same at every mark, in all their generators: they learn nothing."""
+        families: dict[str, bool] = {}
+        for key, ladder in self._marks.items():
+            family = str(dict(key)["generator.family"])
+            same = len({mark.rung_score for mark in ladder.values()}) == 1 == len({mark.generator_s for mark in ladder.values()})
+            families[family] = families.get(family, len(self.marks) > 1) and same
+        return frozenset(family for family, same in families.items() if same)
+
     def full_trial_s(self) -> float:
         """Gives the mean cost of a trial at the top mark that shares nothing with any other."""
         top = [point for point in self.points.values() if point.params["generator.kimg"] == self.marks[-1]]

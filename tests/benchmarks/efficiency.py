@@ -29,12 +29,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from search.moves import KINDS  # noqa: E402
 from search.replay.made_up import random_table, with_misleading_rungs, with_share  # noqa: E402
 from search.replay.measure import Yardstick  # noqa: E402
 from search.replay.ours import Search, study_plan, table_study  # noqa: E402
 from search.replay.simulation import Player, simulate  # noqa: E402
 from search.replay.stock import Asha, Stock  # noqa: E402
 from search.replay.table import Table, read_table  # noqa: E402
+from search.studies.study import StoppingSettings  # noqa: E402
 
 OURS = "ours"
 INSPECTOR_HEAVY = 0.2
@@ -56,14 +58,16 @@ class Variant:
 
 
 ABLATIONS: dict[str, Variant] = {
-    "ours, no models": Variant(search={"sampler": "random"}),
+    "ours, no reuse": Variant(plan={"kinds": KINDS - {"reuse"}}),
+    "ours, no promote": Variant(plan={"kinds": KINDS - {"promote"}}),
+    "ours, no stopping": Variant(search={"stopping": StoppingSettings(enabled=False)}),
 }
 """What our search is without each of its parts."""
 
 
 def ours(table: Table, seed: int, variant: Variant) -> Player:
     """Makes our search."""
-    return Search(study_plan(table_study(table, seed=seed, trials=MOST_TRIALS, **variant.search), **variant.plan))
+    return Search(study_plan(table_study(table, seed=seed, trials=MOST_TRIALS, **variant.search), table, **variant.plan))
 
 
 def strategies(reduction: float) -> dict[str, Callable[[Table, int], Player]]:

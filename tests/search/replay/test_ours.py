@@ -32,7 +32,7 @@ def test_the_moves_of_a_real_study_are_made_and_share_what_they_can() -> None:
 
 def test_records_are_those_of_a_real_study() -> None:
     table = small_table()
-    search = Search(study_plan(table_study(table, trials=6)))
+    search = Search(study_plan(table_study(table, trials=6), table))
     simulate(search, table, workers=2)
     asked, records = search.ledger.asked, search.ledger.records
     assert sorted(asked) == sorted(records) == list(range(6))
@@ -42,7 +42,7 @@ def test_records_are_those_of_a_real_study() -> None:
         assert record.scores["val_accuracy"] == table.at(asked[number].params).scores["val_accuracy"]
         assert [stage["stage"] for stage in record.stages][-3:] == ["generator", "pool", "inspector"]
         assert record.ended_s >= record.started_s and asked[number].recipe["generator"]["kimg"] == asked[number].params["generator.kimg"]
-        steps = search.ledger.steps[number]
+        steps = search.ledger.steps(number)
         assert [step["kimg"] for step in steps] == [mark for mark in table.marks if mark <= asked[number].params["generator.kimg"]]
         assert all(step["stage"] == "rung" and step["rung_score"] > 0 for step in steps)
 

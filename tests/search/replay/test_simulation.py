@@ -21,14 +21,19 @@ def point(generator: Mapping[str, Any], kimg: float, fraction: float = 0.2, augm
 class Script:
     """Plays a list of trials; stops those that are told to stop at a mark."""
 
-    def __init__(self, *points: dict[str, Any], shares: bool = True, stop: Mapping[int, float] | None = None) -> None:
+    def __init__(
+        self, *points: dict[str, Any], shares: bool = True, stop: Mapping[int, float] | None = None, told: tuple[float, ...] = (2.0, 6.0)
+    ) -> None:
         self.shares, self.now_s = shares, 0.0
         self.left = [Job(number=number, move="explore", params=params) for number, params in enumerate(points)]
-        self.stop = stop or {}
+        self.stop, self.told = stop or {}, told
         self.heard: list[tuple[float, int, float]] = []
 
     def ask(self) -> Job | None:
         return self.left.pop(0) if self.left else None
+
+    def rungs(self, job: Job) -> tuple[float, ...]:
+        return self.told
 
     def rung(self, job: Job, rung: Rung) -> str | None:
         self.heard.append((self.now_s, job.number, rung.kimg))
@@ -38,7 +43,7 @@ class Script:
         assert reason == "told to"
 
     def finished(self, job: Job, result: Result) -> None:
-        assert result.rungs.keys() == {mark for mark in (2.0, 6.0) if mark <= job.params.get("generator.kimg", 0.0)}
+        assert result.rungs.keys() == {mark for mark in self.told if mark <= job.params.get("generator.kimg", 0.0)}
 
 
 def seconds(course: Course) -> list[float]:
@@ -61,6 +66,17 @@ def test_a_later_mark_costs_the_difference_to_the_latest_earlier_one() -> None:
     assert [end.compute_s for end in course.ends] == [25.0, 25.0 + 40.0 + 5.0, 70.0 + 65.0, 135.0 + 5.0]
     made = {(stage.stage, stage.key): stage.seconds for end in course.ends for stage in end.result.stages if not stage.reused}
     assert math.fsum(made.values()) == course.compute_s
+
+
+def test_without_a_rung_no_mark_is_left_on_the_way() -> None:
+    course = simulate(Script(point(LEFT, 6.0), point(LEFT, 2.0), told=()), small_table(), workers=1)
+    assert [end.compute_s for end in course.ends] == [65.0, 65.0 + 25.0]
+
+
+def test_the_images_of_a_rung_are_paid_where_it_is_told_and_at_the_own_mark() -> None:
+    table = small_table(rung_s=[0.5] * 24)
+    courses = [simulate(Script(point(LEFT, 6.0), told=told), table, workers=1) for told in ((2.0, 6.0), ())]
+    assert [course.compute_s for course in courses] == [66.0, 65.5]
 
 
 def test_rungs_are_told_in_the_order_of_time_and_stop_a_trial() -> None:

@@ -35,8 +35,8 @@ def test_equal_seeds_give_equal_courses_and_others_do_not() -> None:
 
 def test_asha_stops_what_is_worse_than_the_best_part_of_those_before_it() -> None:
     asha = Asha(marks=(2.0,), reduction=2.0)
-    assert [asha.stops(Rung(kimg=2.0, score=score)) for score in (0.4, 0.5, 0.45, 0.3, 0.44)] == [False, True, False, False, True]
-    assert not asha.stops(Rung(kimg=6.0, score=9.0)), "no rung at the top mark"
+    assert [asha.stops(Rung(kimg=2.0, score=score, stages=())) for score in (0.4, 0.5, 0.45, 0.3, 0.44)] == [False, True, False, False, True]
+    assert not asha.stops(Rung(kimg=6.0, score=9.0, stages=())), "no rung at the top mark"
 
 
 @pytest.mark.slow
@@ -47,7 +47,7 @@ def test_asha_as_ray_decides() -> None:
     scores = [0.4, 0.9, 0.5, 0.35, 0.7, 0.3, 0.31, 0.29, 0.6, 0.3]
     bracket, asha = _Bracket(2, 7, 4.0, 0), Asha(marks=(2.0,))
     theirs = [bracket.on_result(_Named(str(i)), 2, -score) == "STOP" for i, score in enumerate(scores)]
-    assert [asha.stops(Rung(kimg=2.0, score=score)) for score in scores] == theirs and 0 < sum(theirs) < len(scores)
+    assert [asha.stops(Rung(kimg=2.0, score=score, stages=())) for score in scores] == theirs and 0 < sum(theirs) < len(scores)
 
 
 class _Named:
