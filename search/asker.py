@@ -41,6 +41,8 @@ class Stopped:
     """How a trial was stopped at a rung."""
 
     reason: str
+    at: Progress | None = None
+    """What it told there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,7 +195,7 @@ class Asker:
 
     def prune(self, number: int, reason: str) -> Record:
         """Publishes that a trial was stopped at a rung, with what it has told and cost."""
-        return self.finish(number, Stopped(reason=reason))
+        return self.finish(number, Stopped(reason=reason, at=self._met.get(number)))
 
     def finish(self, number: int, end: "Scores | Failure | Stopped") -> Record:
         """Publishes how a trial ended, then tells the journal and the model."""
@@ -241,10 +243,9 @@ class Asker:
             "rung_scores": self._rungs.told_beside(number),
         }
         if isinstance(end, Stopped):
-            met = self._met.get(number)
-            counts = {f"rung_{name}": round(value) for name, value in met.metrics.items() if name.endswith("_images")} if met is not None else {}
-            stages: list[Mapping[str, Any]] = [asdict(stage) for stage in met.stages] if met is not None else []
-            return Record(state="pruned", message=end.reason, stages=stages, conditions=counts, **common)
+            at = end.at or Progress(stage="rung")
+            counts = {f"rung_{name}": round(value) for name, value in at.metrics.items() if name.endswith("_images")}
+            return Record(state="pruned", message=end.reason, stages=[asdict(stage) for stage in at.stages], conditions=counts, **common)
         if isinstance(end, Failure):
             first = (end.message.strip() or end.name).splitlines()[0]
             return Record(state="failed", failure=end.name, message=first, **common)

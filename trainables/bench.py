@@ -128,6 +128,8 @@ class UnitResult:
     """Score of robustness -> its task's score at severities 0 to 5."""
     rungs: dict[str, float | None] = field(default_factory=dict)
     """Mark in kimg, as text -> rung score."""
+    rung_counts: dict[str, int] = field(default_factory=dict)
+    """How many images these hold for."""
     uses: list[StageUse] = field(default_factory=list)
     synthetic_counts: dict[str, int] = field(default_factory=dict)
     scored_counts: dict[str, int] = field(default_factory=dict)

@@ -70,6 +70,5 @@ def score_rung(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor], *, e
 def tell_rung(kimg: float, found: RungScore, result: UnitResult) -> Generator[Progress, None, None]:
     """Tells a rung score, with the stages that were met on the way to it, and notes it."""
     result.rungs[f"{kimg:g}"] = found.value
-    counts = {f"rung_{name}": int(number) for name, number in found.metrics.items() if name.endswith("_images")}
-    result.conditions |= counts
+    result.rung_counts = {f"rung_{name}": int(number) for name, number in found.metrics.items() if name.endswith("_images")}
     yield Progress(stage="rung", kimg=kimg, rung_score=found.value, metrics=found.metrics, stages=list(result.uses))

@@ -88,7 +88,7 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
             "train_pictures": sum(count["train"] for count in bench.whole.parts.counts.values()),
             "val_patches": sum(count["val"] for count in counts.values()),
         }
-    conditions |= _agreed([result.conditions for result in results])
+    conditions |= _agreed([result.conditions for result in results]) | results[0].rung_counts
     if makes_features(recipe.generator):
         conditions["synthetic"] = "features of the trial's own inspector"
     if bench.pictures.parts.leak:

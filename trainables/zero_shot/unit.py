@@ -34,6 +34,7 @@ from trainables.inspectors.stage import Inspected
 from trainables.measures.throughput import picture_costs
 from trainables.progress import Progress, StageUse
 from trainables.recipe import Amount, Recipe, Unit
+from trainables.rungs import RungScore, images_of_a_class, score_rung
 from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.names import MMD, distance_names
@@ -42,7 +43,7 @@ from trainables.seeds import child_seed
 from trainables.steps import condition, train_generators, train_inspector
 from trainables.store import Entry
 from trainables.synthesis.blocks import Chosen, Source
-from trainables.synthesis.pools import draw_pool
+from trainables.synthesis.pools import draw_pool, first_items
 from trainables.zero_shot.answers import ask, router_scores
 from trainables.zero_shot.classifier import STAGE, Names, Routed, train_classifier
 from trainables.zero_shot.draws import mean_of_draws
@@ -68,11 +69,12 @@ def run_zero_shot_unit(bench: Bench, position: int, unit: Unit, part: ZeroShotPa
     _check(bench.recipe, part, bench.pack.classes)
     recipe, classes = bench.recipe, bench.pack.classes
     unseen = zero_shot_folds(part, classes)[fold]
-    drawn, courses = pretended_unseen(part, classes, unseen, seed=recipe.seed), []
+    drawn = pretended_unseen(part, classes, unseen, seed=recipe.seed)
+    courses: list[UnitResult] = []
     for pretended in drawn:
         split = zero_shot_split(bench.pack, bench.parts, unseen=pretended, absent=unseen, scored="val")
         course = UnitResult(conditions={"train_images": len(split.train), "val_images": len(split.seen) + len(split.unseen)})
-        yield from _Course(bench, position, unit, part, split, course).run()
+        yield from _Course(bench, position, unit, part, split, course, tells=position == 0 and not courses).run()
         courses.append(course)
     result = mean_of_draws(courses, drawn)
     result.conditions = {"unseen": list(unseen), **result.conditions}
@@ -144,9 +146,12 @@ class _Told:
 class _Course:
     """One chain of stages over one choice of seen and unseen classes."""
 
-    def __init__(self, bench: Bench, position: int, unit: Unit, part: ZeroShotPart, split: ZeroShotSplit, result: UnitResult) -> None:
+    def __init__(
+        self, bench: Bench, position: int, unit: Unit, part: ZeroShotPart, split: ZeroShotSplit, result: UnitResult, *, tells: bool = False
+    ) -> None:
+        """Takes what a unit shares; `tells` is true of the one course that tells how its generator stands at the rungs of the trial."""
         self.whole, self.bench, self.position, self.unit = bench, seen_bench(bench, split), position, unit
-        self.part, self.split, self.result = part, split, result
+        self.part, self.split, self.result, self.tells = part, split, result, tells
 
     def run(self) -> Generator[Progress, None, Routing]:
         """Runs the chain, and notes scores, stages and costs."""
@@ -157,11 +162,11 @@ class _Course:
         self.result.values |= own.costs | picture_costs(self.bench, own)
         extractor = make_extractor(replace(recipe.scores, extractor="inspector"), device=bench.device, inspector=own.entry)
         features = stored_features(extractor, real.images, name="train", inputs=[split.key], store=bench.store)
-        told = yield from self._tell(real, features, own)
+        told = yield from self._tell(real, features, own, extractor)
         routed = yield from self._answer(real, features, told, extractor, seed)
         return Routing(split=split, backbone=own.entry, routed=routed)
 
-    def _tell(self, real: LabelledImages, features: Features, own: Inspected) -> Generator[Progress, None, _Told]:
+    def _tell(self, real: LabelledImages, features: Features, own: Inspected, extractor: Extractor) -> Generator[Progress, None, _Told]:
         """Trains the generator on seen classes, and draws features of unseen ones."""
         bench, split, recipe = self.bench, self.split, self.bench.recipe
         if recipe.generator is None or recipe.synthesis is None:
@@ -169,30 +174,55 @@ class _Course:
         told = yield from condition(bench, self.position, self.unit, real, own, self.result)
         assert told.vectors is not None
         inputs = [features.key, *told.inputs]
-        sources = yield from train_generators(bench, self.position, self.unit, features.values, real.labels, told, inputs, self.result)
+        length = float(told.vectors.float().norm(dim=1).mean())
+        vectors = told_unseen(self.part, told, study_attributes(recipe.data), split.unseen_classes)
+        unseen = vectors / length if vectors is not None else None
+
+        def judge(sources: dict[str, Source]) -> RungScore:
+            return self._score_rung(sources, unseen, extractor)
+
+        heard = judge if self.tells and recipe.rungs else None
+        sources = yield from train_generators(bench, self.position, self.unit, features.values, real.labels, told, inputs, self.result, judge=heard)
         source = next(iter(sources.values()))
         mark = mark_of(source, bench.store)
-        length = float(told.vectors.float().norm(dim=1).mean())
         reader = reader_of_mark(mark, length=length)
-        table = study_attributes(recipe.data)
-        vectors = told_unseen(self.part, told, table, split.unseen_classes)
         chosen: dict[str, Chosen] = {}
-        if vectors is not None:
-            drawn = unseen_sources(source, mark, vectors / length, split.unseen_classes, device=bench.device)
-            chosen = yield from self._draw(real, drawn)
+        if unseen is not None:
+            chosen = yield from self._draw(real, unseen_sources(source, mark, unseen, split.unseen_classes, device=bench.device))
         return _Told(reader=reader, key=source.key, attributes=told.table["real"].attributes, chosen=chosen)
 
     def _draw(self, real: LabelledImages, sources: dict[str, Source]) -> Generator[Progress, None, dict[str, Chosen]]:
         """Draws the synthetic features of each unseen class, through the pool that every trial draws from."""
-        recipe, classes = self.bench.recipe, self.split.unseen_classes
+        recipe = self.bench.recipe
         assert recipe.synthesis is not None
         count = unseen_count(recipe.synthesis.amount, torch.bincount(real.labels, minlength=len(self.split.seen_classes)).tolist())
-        synthesis = replace(recipe.synthesis, amount=Amount(kind="per_class", value=float(count)))
-        pack = replace(self.bench.pack, classes=classes)
-        bench = replace(self.bench, pack=pack, task=ZeroShot(pack), recipe=replace(recipe, synthesis=synthesis))
         # They have no real image that an amount could count.
         nothing = self.bench.images(self.split.train[:0])
-        return (yield from draw_pool(bench, self.position, self.unit, nothing, sources, None, self.result))
+        return (yield from draw_pool(self._unseen_bench(count), self.position, self.unit, nothing, sources, None, self.result))
+
+    def _unseen_bench(self, count: int) -> Bench:
+        """Gives a bench of the unseen classes alone, of each of which `count` items are wanted."""
+        recipe = self.bench.recipe
+        assert recipe.synthesis is not None
+        synthesis = replace(recipe.synthesis, amount=Amount(kind="per_class", value=float(count)))
+        pack = replace(self.bench.pack, classes=self.split.unseen_classes)
+        return replace(self.bench, pack=pack, task=ZeroShot(pack), recipe=replace(recipe, synthesis=synthesis))
+
+    def _score_rung(self, sources: dict[str, Source], unseen: Tensor | None, extractor: Extractor) -> RungScore:
+        """Measures the first synthetic features of the unseen classes, or of the seen ones where no vector stands for these, against validation."""
+        split, bench, labels = self.split, self.bench, self.whole.pack.labels
+        if unseen is not None:
+            source = next(iter(sources.values()))
+            drawn = unseen_sources(source, mark_of(source, bench.store), unseen, split.unseen_classes, device=bench.device)
+            bench, rows = self._unseen_bench(0), split.unseen
+            real = self._features(extractor, f"{split.scored} of {', '.join(split.unseen_classes)}", rows).features
+        else:
+            drawn, rows = sources, split.seen
+            real = self._features(extractor, split.scored, rows).features
+        firsts = first_items(bench, self.position, self.unit, drawn, None, self.result, most=images_of_a_class(len(bench.made)))
+        of = torch.from_numpy(labels[rows])
+        by_class = {cls: real[of == self.whole.pack.classes.index(cls)] for cls in firsts}
+        return score_rung(by_class, {cls: first.items for cls, first in firsts.items()}, extractor="inspector", of_features=True)
 
     def _answer(self, real: LabelledImages, features: Features, told: _Told, extractor: Extractor, seed: int) -> Generator[Progress, None, Routed]:
         """Trains the classifier, asks it for the part that is scored, and scores what it says."""

@@ -194,3 +194,16 @@ def test_generators_that_cannot_be_told_of_a_class_are_refused_all_at_once(pack:
     assert [line.partition(":")[0] for line in said] == ["zero_shot.unseen", "generator.family", "synthesis.filter", "synthesis.amount"]
     with pytest.raises(SettingsError, match="one_hot says nothing of unseen classes"):
         run(recipe(generator=replace(GENERATOR, conditioning=ConditioningPart(kind="one_hot"))), tmp_path, pack)
+
+
+@pytest.mark.parametrize("unseen_ce", ["real", "dissimilarity_threshold"])
+def test_rungs_are_told_by_the_first_course_alone(unseen_ce: Any, tmp_path: Path, pack: Pack) -> None:
+    """On features of the classes that are pretended to be unseen; of seen ones, where no vector stands for these."""
+    part = replace(PART, unseen_ce=unseen_ce, val_unseen=(), val_draws=2)
+    own = recipe(zero_shot=part, task="zero_shot", rungs=(0.128, 0.256))
+    bench = Bench(recipe=own, store=Store(tmp_path), device="cpu", pack=pack, parts=split(pack, DATA), task=resolve(TASKS["classify"])(pack))
+    told = [item for item in run_zero_shot_unit(bench, 0, Unit(), part) if item.stage == "rung"]
+    assert [item.kimg for item in told] == [0.128, 0.256] and all(item.rung_score is not None for item in told)
+    classes = {name.partition(".")[2] for name in told[1].metrics if "." in name}
+    assert not classes & set(UNSEEN) and len(classes) == (2 if unseen_ce == "real" else len(pack.classes) - 4)
+    assert not [item for item in run_zero_shot_unit(bench, 1, Unit(), part) if item.stage == "rung"], "another unit"
