@@ -151,6 +151,8 @@ def tiles(run: Run) -> list[tuple[str, str]]:
 def notes(run: Run, found: Verdict) -> list[str]:
     """Collects what every reader must see before trusting a number."""
     told = [str(note) for note in run.environment.get("notes", [])] + zero_shot.notes(run)
+    if run.ended is not None:
+        told.append(f"The search ended before its trials were through. {run.ended}.")
     if found.seeds and found.seeds < 5:
         told.append(f"{found.seeds} seeds make a wide and rough interval; it covers what the seeds change, not which images were tested.")
     rated = sum(trial.family is not None for trial in run.complete())

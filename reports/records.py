@@ -4,6 +4,7 @@
 
     runs/<study>/study.yaml              the resolved study file
     runs/<study>/environment.json        what the whole run stands on; its keys are below
+    runs/<study>/ended.json              {"reason", "budget", "time_s"}: why the search ended before its trials were through, where it did
     runs/<study>/backgrounds.webp        sheet of defect-free images, where a family uses them
     runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
     runs/<study>/trials/00012/record.json    Record, when it has finished
@@ -54,6 +55,8 @@ from typing import Any, Literal, TypeVar
 FORMAT = 1
 """Version of the records; records of a newer version are refused."""
 
+ENDED = "ended.json"
+"""Derived from records, budget and clock; a run without it that is over its budget writes it anew."""
 MOVES = ("baseline", "explore", "reuse", "promote", "confirm")
 STATES = ("running", "complete", "pruned", "failed")
 
@@ -120,6 +123,10 @@ class Record:
 
     A class has one line of tiles per row kind; `gap_px` (0 where it is missing) lies before every tile, across and down."""
     attempts: int = 1
+    gpus: float = 0.0
+    """Share of a GPU that the trial held while it ran."""
+    stored_bytes: int | None = None
+    """What the trial published in the store; null where that was not counted."""
     started_s: float
     ended_s: float
     epoch: int

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import yaml
 
-from reports.records import Asked, Record, RecordError, read_record, trial_folder, trial_numbers
+from reports.records import ENDED, Asked, Record, RecordError, read_record, trial_folder, trial_numbers
 
 COST_LABELS = {
     "generator_params_m": "generator parameters (M)",
@@ -121,6 +121,8 @@ class Run:
     trials: tuple[Trial, ...]
     objectives: Mapping[str, str]
     """Score name -> `maximize` or `minimize`; the first one is the headline."""
+    ended: str | None = None
+    """Why the search ended before its trials were through; none where it did not."""
 
     @property
     def name(self) -> str:
@@ -298,7 +300,8 @@ def read_run(folder: Path) -> Run:
         if (asked := read_record(place, Asked)) is not None:
             trials.append(Trial(asked, read_record(place, Record)))
     objectives = _objectives(study.get("objectives"), environment)
-    return Run(folder=folder, study=study, environment=environment, trials=tuple(trials), objectives=objectives)
+    ended = _read_environment(folder / ENDED).get("reason")
+    return Run(folder=folder, study=study, environment=environment, trials=tuple(trials), objectives=objectives, ended=ended)
 
 
 def _read_environment(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from reports.records import Asked, Record
+from search.ending import Ending
 from search.index import Index
 from search.ledger import LOST_WORKERS, Ledger
 from search.moves import Move, Moves, Plan
@@ -76,9 +77,18 @@ class Asker:
     """
 
     def __init__(
-        self, ledger: Ledger, *, plan: Plan, build: Build, store: Store, observer: Observer | None = None, clock: Callable[[], float] = time.time
+        self,
+        ledger: Ledger,
+        *,
+        plan: Plan,
+        build: Build,
+        store: Store,
+        observer: Observer | None = None,
+        ending: Ending | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
+        self._ending = ending
         self._build = build
         self._store = store
         self._observer = observer
@@ -112,7 +122,7 @@ class Asker:
 
     def ask(self) -> Asked | str:
         """Hands out the next trial; `WAIT` or `FINISHED` where there is none."""
-        asked = self._interrupted() or self._suggest()
+        asked = self._over() or self._interrupted() or self._suggest()
         if isinstance(asked, str):
             return asked
         self._ledger.begin(asked.trial)
@@ -120,6 +130,25 @@ class Asker:
         if self._observer is not None:
             self._observer.asked(asked)
         return asked
+
+    @property
+    def in_flight(self) -> dict[int, float]:
+        """When the trials that are handed out now were."""
+        return {number: running.since_s for number, running in self._running.items()}
+
+    def _over(self) -> str | None:
+        """Says that the budget is used up, so that nothing may start; None where there is room."""
+        if self._ending is None or (reason := self._ending.exhausted(self.in_flight)) is None:
+            return None
+        if self._running:
+            return WAIT
+        if self._again or isinstance(self._moves.next(self._ledger.next_number, is_free=lambda move: True), Move):
+            self._ending.cut(reason)
+        return FINISHED
+
+    def _is_closed(self) -> bool:
+        """Says whether nothing more is searched, though there are trials left."""
+        return self._ending is not None and self._moves.goes_on and self._ending.closes(self.in_flight)
 
     def _interrupted(self) -> Asked | None:
         """Finds a trial that was asked before and has to be run again."""
@@ -132,9 +161,12 @@ class Asker:
 
     def _suggest(self) -> Asked | str:
         """Makes a suggestion and publishes it. One that would train what a running trial is training is held back until that has ended."""
+        closed = self._is_closed()
+        if closed and self._held is not None and self._held.move != "confirm":
+            self._held = None
         if self._held is None:
             number = self._ledger.next_number
-            move = self._moves.next(number, is_free=self._move_is_free)
+            move = self._moves.next(number, is_free=self._move_is_free, closed=closed)
             if isinstance(move, str):
                 # A running trial may yet lose its worker and have to be handed out again.
                 return WAIT if self._again or self._running else move
@@ -216,6 +248,8 @@ class Asker:
         self._moves.tell(record)
         self._rungs.tell(record)
         self._met.pop(number, None)
+        if self._ending is not None:
+            self._ending.add(asked, record)
         if self._observer is not None:
             self._observer.finished(asked, record)
         return record
@@ -241,6 +275,7 @@ class Asker:
             "epoch": self._ledger.lease.epoch,
             "rungs": {**(end.rungs if isinstance(end, Scores) else {}), **self._rungs.told(number)},
             "rung_scores": self._rungs.told_beside(number),
+            "gpus": self._ending.gpus if self._ending is not None else 0.0,
         }
         if isinstance(end, Stopped):
             at = end.at or Progress(stage="rung")
@@ -261,6 +296,7 @@ class Asker:
             unit_conditions=list(end.unit_conditions),
             stages=[asdict(stage) for stage in end.stages],
             samples=layout,
+            stored_bytes=end.stored_bytes,
             **common,
         )
 

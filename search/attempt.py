@@ -38,6 +38,7 @@ class Attempt:
 
     def __init__(self, function: str, recipe: Recipe, store: str, *, device: str, threads: int) -> None:
         self._given = (function, recipe, store, device, threads)
+        self._store: Store | None = None
         self._items: Iterator[Progress | Scores] | None = None
 
     def pull(self) -> Item:
@@ -45,7 +46,8 @@ class Attempt:
         try:
             if self._items is None:
                 function, recipe, store, device, threads = self._given
-                self._items = resolve(function)(recipe, Store(store), device=device, threads=threads)
+                self._store = Store(store)
+                self._items = resolve(function)(recipe, self._store, device=device, threads=threads)
             item = _finite_rung(next(self._items))
         except StopIteration:
             return Failure(name="error", message="the trial ended without scores")
@@ -56,6 +58,7 @@ class Attempt:
             if bad is None:
                 if isinstance(item, Scores):
                     self.close()
+                    return replace(item, stored_bytes=self._store.published_bytes if self._store is not None else None)
                 return item
             end = Failure(name="diverged", message=f"{bad} is not a finite number, in stage {item.stage}" if isinstance(item, Progress) else bad)
         # The traceback is text by now; its frames, and the memory they hold, go before the next trial comes.

@@ -3,7 +3,6 @@
 The runner calls the methods of `Console`, from one thread; nothing here decides anything.
 """
 
-import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from reports.records import Asked, Record
 from reports.run import Trial, show
+from search.forecast import Forecast, show_range
 from search.status import describe, standing
 from trainables.progress import Progress
 
@@ -42,6 +42,10 @@ class Header:
     """Trials of earlier starts of the same run."""
     keeps: Callable[[Record], bool] = lambda record: True
     """Whether a trial keeps the study's limits; one that does not is never the best."""
+    left: Callable[[Sequence[tuple[Asked, Record]]], Forecast | None] = lambda finished: None
+    """Foresees what is left, given all trials that have ended."""
+    used: Callable[[], str | None] = lambda: None
+    """Writes what is used of a budget."""
 
 
 @dataclass(slots=True)
@@ -65,13 +69,14 @@ class Console:
         self._header = Header(study="", run="", objectives=(), planned=0, workers=1)
         self._running: dict[int, _Running] = {}
         self._finished: list[tuple[Asked, Record]] = []
-        self._here_s: list[float] = []
+        self._left: Forecast | None = None
         self._started_s = time.monotonic()
 
     def started(self, header: Header) -> None:
         """Prints the header and starts to show what follows."""
         self._header, self._started_s = header, time.monotonic()
         self._finished = list(header.finished)
+        self._left = header.left(self._finished)
         arrows = {"maximize": "up", "minimize": "down"}
         goals = ", ".join(f"{name} {arrows.get(direction, direction)}" for name, direction in header.objectives)
         self._console.print(Text.assemble(("tundish ", "bold"), (header.study, "bold cyan"), f"   {goals}"))
@@ -102,7 +107,7 @@ class Console:
         with self._lock:
             self._running.pop(asked.trial, None)
             self._finished.append((asked, record))
-            self._here_s.append(record.ended_s - record.started_s)
+            self._left = self._header.left(self._finished)
         if record.state == "failed":
             folder = f"{self._header.run}/trials/{asked.trial:05d}"
             said = f" ({record.message})" if record.message else ""
@@ -155,16 +160,11 @@ class Console:
             kinds = ", ".join(f"{stage} {stages.count(stage)}" for stage in sorted(set(stages)))
             parts.append(f"running {len(self._running)}" + (f" ({kinds})" if kinds else ""))
         parts.append(f"elapsed {clock(time.monotonic() - self._started_s)}")
-        if (left := self._left_s()) is not None:
-            parts.append(f"left ~{clock(left)}")
+        if self._left is not None and self._left.trials:
+            parts.append(f"left {show_range(self._left.hours)}")
+        if (used := self._header.used()) is not None:
+            parts.append(f"used {used}")
         return Text("  ".join(parts))
-
-    def _left_s(self) -> float | None:
-        """Median seconds of the trials of this start, for all that remain; null until three have ended, or when none remain."""
-        remaining = self._header.planned - len(self._finished)
-        if len(self._here_s) < 3 or remaining <= 0:
-            return None
-        return statistics.median(self._here_s) * remaining / max(1, self._header.workers)
 
     def _best(self) -> Text | None:
         """The best so far against real images alone, by the first objective."""

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +13,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from reports.records import Asked, Record
 from search.asker import FINISHED, WAIT, Asker, Build, Observer
 from search.attempt import Attempt, Halt
 from search.console import Header
+from search.ending import Ending
+from search.forecast import Forecast, forecast
 from search.fronts import violation
 from search.ledger import Ledger
 from search.moves import Plan, starting_points
 from search.refresh import Refresher
 from search.studies.recipes import baseline_params, build_recipe, drawing_settings, untrained_families
 from search.studies.study import Study
+from search.took import todo, took
 from trainables.errors import StoreError
 from trainables.progress import Progress
 from trainables.recipe import Recipe
@@ -135,14 +139,15 @@ def drive(
         untrained=untrained_families(study),
         drawing=drawing_settings(study),
     )
-    asker = Asker(ledger, plan=plan, build=recipe_builder(study), store=store, observer=observer)
+    ending = Ending(study, ledger, workers=means.workers, gpus=means.gpus_per_trial, store=store)
+    asker = Asker(ledger, plan=plan, build=recipe_builder(study), store=store, observer=observer, ending=ending)
     stop = Stop(ledger)
-    observer.started(_header(study, plan, ledger, means, where))
+    observer.started(_header(study, plan, asker, ledger, means, where, ending))
     refresher = Refresher(lambda: (write or refresh)(ledger), changes=lambda: len(ledger.asked) + len(ledger.records))
     problem: Exception | None = None
 
     def give_up() -> None:
-        observer.stopped(_verdict(ledger, stop, None, command))
+        observer.stopped(_verdict(ledger, stop, None, command, ending))
         ledger.close()
         os._exit(INTERRUPTED)
 
@@ -162,10 +167,10 @@ def drive(
             refresher.close()
         except Exception as error:
             problem = problem or error
-        observer.stopped(_verdict(ledger, stop, problem, command))
+        observer.stopped(_verdict(ledger, stop, problem, command, ending))
     if problem is not None:
         raise problem
-    return _exit_code(ledger, stop)
+    return _exit_code(ledger, stop, ending)
 
 
 def recipe_builder(study: Study) -> Build:
@@ -208,10 +213,18 @@ def refresh(ledger: Ledger) -> None:
         write_report(ledger.run)
 
 
-def _header(study: Study, plan: Plan, ledger: Ledger, means: Means, where: str) -> Header:
+def _header(study: Study, plan: Plan, asker: Asker, ledger: Ledger, means: Means, where: str, ending: Ending) -> Header:
     confirm = study.search.confirm
     confirmations = len(study.inspectors) + 2 * confirm.top if confirm.top else 0
     facts = {"data": _data(study, ledger.run), "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
+    if (used := ending.used({})) is not None:
+        facts["budget"] = f"{used} used"
+
+    def left(finished: Sequence[tuple[Asked, Record]]) -> Forecast | None:
+        own = [took(asked, record) for asked, record in finished]
+        ahead = todo(study, own, closed=ending.reason is not None)
+        return forecast(study, ahead, own, workers=means.workers, gpus=means.gpus_per_trial)
+
     return Header(
         study=study.name,
         run=str(ledger.run),
@@ -221,6 +234,8 @@ def _header(study: Study, plan: Plan, ledger: Ledger, means: Means, where: str) 
         facts=facts,
         finished=[(ledger.asked[number], record) for number, record in sorted(ledger.records.items())],
         keeps=lambda record: not violation(record, study.limits),
+        left=left,
+        used=lambda: ending.used(asker.in_flight),
     )
 
 
@@ -238,17 +253,21 @@ def _data(study: Study, run: Path) -> str:
     return f"{said}; images of a class: {', '.join(each)}" if each else said
 
 
-def _verdict(ledger: Ledger, stop: Stop, problem: Exception | None, command: str) -> str:
+def _verdict(ledger: Ledger, stop: Stop, problem: Exception | None, command: str, ending: Ending) -> str:
     """Says how the run ended, and the line that continues it where it is not done."""
     if problem is not None or stop.reason is not None:
         return f"{stop.reason or 'stopped by an error'}; every finished trial is kept. Continue with: {command}"
-    if _exit_code(ledger, stop) == FAILED:
+    if _exit_code(ledger, stop, ending) == FAILED:
         return f"no trial with synthetic images succeeded. See {ledger.run / 'trials'}/*/error.txt and {ledger.run / 'report.html'}"
+    if ending.reason is not None:
+        name = ending.reason.partition(":")[0]
+        return f"ended early. {ending.reason}. Report: {ledger.run / 'report.html'}\nIt goes on with more: {command} --set {name}=..."
     return f"done. Report: {ledger.run / 'report.html'}"
 
 
-def _exit_code(ledger: Ledger, stop: Stop) -> int:
+def _exit_code(ledger: Ledger, stop: Stop, ending: Ending) -> int:
     if stop.reason is not None:
         return INTERRUPTED
     ended = [record for number, record in ledger.records.items() if ledger.asked[number].move not in ("baseline", "confirm")]
-    return OK if any(record.state == "complete" for record in ended) else FAILED
+    # A budget that ended before the first of them is no failure of theirs.
+    return OK if any(record.state == "complete" for record in ended) or (ending.reason is not None and not ended) else FAILED

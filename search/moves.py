@@ -102,12 +102,18 @@ class Moves:
         self.model.tell(record)
         self._expectations.note()
 
-    def next(self, number: int, *, is_free: Callable[[Move], bool]) -> Move | str:
+    @property
+    def goes_on(self) -> bool:
+        """Whether trials of the search are left, baselines being through."""
+        return len(self._plan.baselines) <= len(self._searched) < self._plan.trials
+
+    def next(self, number: int, *, is_free: Callable[[Move], bool], closed: bool = False) -> Move | str:
         """Chooses the move of trial `number`; "wait" where it cannot be chosen yet, "finished" where there is none left.
 
         Args:
             number: the trial, smaller than all numbers that are not yet asked.
             is_free: whether a move would not train a stage that a running trial is training.
+            closed: True where nothing more is searched, whatever the study asks for.
         """
         plan = self._plan
         if number < len(plan.baselines):
@@ -118,7 +124,7 @@ class Moves:
         if 0 not in self._records:
             return "wait"  # The first baseline makes the inspector whose features and confidences everything else uses.
         # Counted, not numbered: a study that was extended goes on behind its first confirmations.
-        if len(self._searched) < plan.trials:
+        if len(self._searched) < plan.trials and not closed:
             if (at := bisect_left(self._searched, number) - len(plan.baselines)) < len(plan.starts):
                 reason, params = plan.starts[at]
                 return Move(kind="explore", reason=reason, fixed=params)

@@ -1,11 +1,15 @@
 """Runs a study from beginning to end: prepares it, shares out what the machine or the cluster has, drives its trials, and ends with an exit code."""
 
+from pathlib import Path
+
 from cluster.resources import default_workers, detect
 from search.driver import TRIAL_FUNCTION, Means, Watcher, drive
+from search.ending import refuse_budget
 from search.ledger import Ledger
 from search.prepare import Place, begun, resolve
 from search.studies.checks import validate
 from search.studies.study import Study
+from search.took import earlier_trials, took
 from trainables.store import Store
 
 
@@ -25,6 +29,7 @@ def run_study(
     resolved = False
     try:
         means, where = _means(study, inline=inline, function=function)
+        _refuse_budget(study, ledger, means)
         study = resolve(study, store, Place(device=means.device, bf16=detect().bf16), ledger, command=command)
         resolved = True
         return drive(study, store, ledger, means, observer=observer, command=command, inline=inline, where=where)
@@ -37,6 +42,14 @@ def run_study(
             from cluster.connect import disconnect
 
             disconnect()
+
+
+def _refuse_budget(study: Study, ledger: Ledger, means: Means) -> None:
+    """Refuses a budget with which there is no point in starting; other runs are read only where there is one."""
+    if study.search.budget.amounts:
+        own = [took(ledger.asked[number], record) for number, record in ledger.records.items()]
+        earlier = earlier_trials(Path(study.storage.runs), device=means.device, leave_out=study.run_folder)
+        refuse_budget(study, ledger.records, own, earlier, workers=means.workers, gpus=means.gpus_per_trial)
 
 
 def _means(study: Study, *, inline: bool, function: str) -> tuple[Means, str]:

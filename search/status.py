@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 
 from reports.records import Asked
 from reports.run import Run, Trial, better, read_run
+from search.budget import used_before
+from search.ending import read_ended
+from search.forecast import forecast
 from search.lease import holder, is_alive
+from search.studies.study import StudyError
+from search.studies.study_file import load_study
+from search.took import parallelism, todo, took
 
 
 class Standing(NamedTuple):
@@ -75,10 +81,13 @@ def summarize(folder: Path) -> dict[str, Any]:
     states = [trial.state for trial in run.trials if trial.searched]
     score, direction = next(iter(run.objectives.items()))
     now = standing(run.keeping(run.trials), score, direction)
+    ended = read_ended(folder)
     return {
         "run": str(folder),
         "study": run.name,
-        "state": "running" if alive else _ended(run),
+        "state": "running" if alive else _ended(run, ended is not None),
+        "ended": ended["reason"] if ended is not None else None,
+        "left": _left(run, closed=ended is not None),
         "driver": {"pid": driver.pid, "host": driver.host} if driver is not None and alive else None,
         "planned": run.wanted,
         "trials": {
@@ -97,8 +106,28 @@ def summarize(folder: Path) -> dict[str, Any]:
     }
 
 
-def _ended(run: Run) -> str:
-    """Tells a run that has done what it was asked from one that was interrupted."""
+def _left(run: Run, *, closed: bool) -> dict[str, Any] | None:
+    """Foresees what is left, as the console does; None where nothing is known of it, or the study cannot be read here."""
+    try:
+        study = load_study(run.folder / "study.yaml")
+    except StudyError:
+        return None
+    records = [trial.record for trial in run.trials if trial.record is not None]
+    own = [took(trial.asked, trial.record) for trial in run.trials if trial.record is not None]
+    gpus = max((record.gpus for record in records), default=0.0)
+    found = forecast(study, todo(study, own, closed=closed), own, workers=parallelism(records), gpus=gpus)
+    if found is None:
+        return None
+    hours, gpu_hours = used_before(records)
+    ranges = {"hours": found.hours, "gpu_hours": found.gpu_hours, "disk_gib": found.disk_gib}
+    left = {name: list(value) if value is not None else None for name, value in ranges.items()}
+    return {"trials": found.trials, **left, "used": {"hours": hours, "gpu_hours": gpu_hours}}
+
+
+def _ended(run: Run, early: bool) -> str:
+    """Tells a run that has done what it was asked, or what its budget allowed, from one that was interrupted."""
+    if early and not run.running:
+        return "ended early"
     finished = [trial for trial in run.trials if trial.record is not None]
     searched = sum(trial.searched for trial in finished)
     return "finished" if len(finished) == len(run.trials) and run.wanted is not None and searched >= run.wanted else "interrupted"

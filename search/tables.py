@@ -67,14 +67,23 @@ def show_runs(found: Iterable[Mapping[str, Any]], *, folder: str) -> None:
 
 def show_status(found: Mapping[str, Any]) -> None:
     """Prints where one run stands."""
+    from search.forecast import Range, show_hours, show_range
+
     driver = found["driver"]
     click.echo(f"{found['run']}: {found['state']}" + (f" (process {driver['pid']} on {driver['host']})" if driver else ""))
     counts = ", ".join(f"{count} {state}" for state, count in found["trials"].items() if count)
     confirmations = f", and {found['confirmations']} confirmations" if found["confirmations"] else ""
+    if found["ended"]:
+        click.echo(f"ended     {found['ended']}")
     click.echo(f"trials    {counts or 'none yet'} of {found['planned'] or '?'}{confirmations}")
     for label in ("best", "baseline"):
         if (leader := found[label]) is not None:
             click.echo(f"{label:<9} {leader['score']} {leader['value']:.3f} (#{leader['trial']} {leader['what']}), on validation, one seed")
+    if (left := found["left"]) is not None:
+        used = left["used"]
+        gpu = f" and {used['gpu_hours']:.3g} GPU-hours" if used["gpu_hours"] else ""
+        ahead = f"; left {show_range(Range(*left['hours']))} for {left['trials']} trials" if left["trials"] else ""
+        click.echo(f"time      {show_hours(used['hours'])}{gpu} used{ahead}")
     for failure in found["failures"]:
         click.echo(f"failed    {failure}")
     click.echo(f"report    {found['report'] or 'not written yet'}")

@@ -80,6 +80,8 @@ class Scores:
     stages: list[StageUse]
     unit_conditions: list[dict[str, Any]] = field(default_factory=list)
     """What each unit's numbers hold for beside `conditions`: in task zero_shot, its unseen classes and the images that it was trained on."""
+    stored_bytes: int | None = None
+    """What the attempt published in the store; set by whoever runs it."""
     samples: dict[str, str | int | list[str]] | None = None
     """Where the contact sheet lies (stage, key, file) and how it is laid out; null for a trial without synthetic images."""
     files: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -92,6 +92,8 @@ class Store:
     def __init__(self, root: str | Path, *, filesystem: fs.FileSystem | None = None) -> None:
         # file:///a/folder is that folder: written aside and renamed, so that a killed writer leaves nothing torn.
         self.root = fs.FileSystem.from_uri(str(root))[1] if str(root).startswith("file://") else str(root)
+        self.published_bytes = 0
+        """Of results that became visible through this object."""
         self.local_root: Path | None = None
         if filesystem is not None:
             self.filesystem = fs.SubTreeFileSystem(self.root, filesystem)
@@ -196,6 +198,7 @@ class Store:
             with contextlib.suppress(OSError):
                 self.filesystem.delete_dir(f"{stage}/{key}/{attempt}")
             raise
+        self.published_bytes += sum(map(len, files.values()))
         return Entry(store=self, stage=stage, key=key, attempt=attempt, files=hashes, info=known)
 
     def keys(self, stage: str) -> list[str]:
@@ -212,6 +215,11 @@ class Store:
             stage, key, _ = path.rsplit("/", 2)
             if (entry := self.lookup(stage, key)) is not None:
                 yield entry
+
+    def size_bytes(self) -> int:
+        """Adds up the sizes of all files, scratch included; walks over the whole store."""
+        found = self.filesystem.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True))
+        return sum(info.size or 0 for info in found)
 
     def read_scratch(self, name: str) -> bytes | None:
         """Reads the rolling checkpoint of a stage in flight; None where there is none."""

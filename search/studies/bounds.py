@@ -1,7 +1,7 @@
 """Scores with a number each: the limits of a study, and the targets it may stop at. Read for `study_file`, checked like objectives."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from search.studies.study import Limit, ScoreSettings, direction_of, mixed_problem, objective_problem, possible_extractors
@@ -38,11 +38,17 @@ def read_limits(given: Any, scores: ScoreSettings, task: TaskName, problems: Pro
     return tuple(kept)
 
 
-def bound_problem(score: str, bound: Any, scores: ScoreSettings, task: TaskName, *, mixed: bool, extractors: Sequence[str] = ()) -> str | None:
+def target_problems(target: Mapping[str, float], scores: ScoreSettings, task: TaskName, *, mixed: bool) -> Problems:
+    """Says what is wrong with the scores that a search may stop at, `search.budget.stops.target`."""
+    found = {score: bound_problem(score, value, scores, task, mixed=mixed) for score, value in target.items()}
+    return [(f"search.budget.stops.target.{score}", text) for score, text in found.items() if text]
+
+
+def bound_problem(score: str, bound: Any, scores: ScoreSettings, task: TaskName, *, mixed: bool) -> str | None:
     """Says what is wrong with a score and its number; None where nothing is."""
-    known = extractors or possible_extractors(scores)
-    text = objective_problem(score, None, known, task, columns=scores.group_columns) or (mixed_problem(score, task) if mixed else None)
-    if text is not None:
+    if text := objective_problem(score, None, possible_extractors(scores), task, columns=scores.group_columns):
+        return text
+    if mixed and (text := mixed_problem(score, task)):
         return text
     if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
         return f"{bound!r} is not a number"

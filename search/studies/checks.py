@@ -194,7 +194,8 @@ def objective_problems(study: Study) -> list[tuple[str, str]]:
     of_images = [family for family in makes if family not in of_features]
     extractor = study.resolved.extractor if study.resolved is not None else study.scores.extractor
     found = []
-    for place, score in [*(("objectives", item.score) for item in study.objectives), *(("limits", item.score) for item in study.limits)]:
+    targets = [("search.budget.stops.target", score) for score in study.search.budget.stops.target]
+    for place, score in [*(("objectives", item.score) for item in study.objectives), *(("limits", item.score) for item in study.limits), *targets]:
         base = score.partition(".")[0]
         if base == f"val_{MMD}" and of_images:
             text = f"{base}: {', '.join(of_images)} makes images, and only features are measured so"

@@ -52,6 +52,8 @@ objectives:
   val_macro_f1: maximize
   val_kid: minimize                   # distance of synthetic to real images, in the features of scores.extractor
 
+# limits: {{inspector_ms_p95: 80, inspector_params_m: 5}}   # what may never be exceeded; a trial that breaks one is on no front
+
 scores:
   extractor: auto                     # inception (the standard FID features) where its weights can be had, otherwise inspector
   # inception_weights: weights-inception-2015-12-05-6726825d.pth
@@ -64,6 +66,7 @@ search:
   # try:                              # then points of your own; what is left out takes its default
   #   - {{generator.family: dcgan, generator.dcgan.class_mode: conditional, synthesis.fraction: 0.2}}
   confirm: {{top: 3, seeds: 3}}         # the best again with fresh seeds, beside the baselines, on the test split
+  # budget: {{hours: 8, disk_gib: 50}}  # of all starts together, confirmations included; `tundish run --dry-run` says what to expect
 
 resources:
   workers: auto                       # trials at a time

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
+from search.studies.budgets import BudgetSettings
 from spaces.domains import Choice, nearest
 from spaces.space import Space
 from trainables.datasets.settings import DataSettings
@@ -180,6 +181,7 @@ class SearchSettings:
     """The user's own points, tried next; `search.try` in the file. Settings that are left out take their defaults."""
     stopping: StoppingSettings = field(default_factory=StoppingSettings)
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
 
     def __post_init__(self) -> None:
         problems = []
@@ -330,11 +332,15 @@ class Study:
         extractor = resolved.extractor
         objectives = tuple(replace(item, score=full_name(item.score, extractor)) for item in self.objectives)
         limits = tuple(replace(item, score=full_name(item.score, extractor)) for item in self.limits)
+        stops = self.search.budget.stops
+        stops = replace(stops, target={full_name(score, extractor): value for score, value in stops.target.items()})
         named = [("objectives", item.score) for item in objectives] + [("limits", item.score) for item in limits]
+        named += [("search.budget.stops.target", score) for score in stops.target]
         problems = [(place, objective_problem(score, None, (extractor,), self.task, columns=self.scores.group_columns)) for place, score in named]
         if told := [f"{place}: {text}" for place, text in problems if text]:
             raise StudyError("\n".join(told))
-        return replace(self, objectives=objectives, limits=limits, resolved=resolved)
+        search = replace(self.search, budget=replace(self.search.budget, stops=stops))
+        return replace(self, objectives=objectives, limits=limits, search=search, resolved=resolved)
 
     def to_plain(self) -> dict[str, Any]:
         """Writes the study as the plain data of a study file, complete."""

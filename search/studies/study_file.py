@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.studies import checks, recipes, telling
-from search.studies.bounds import read_limits
+from search.studies.bounds import read_limits, target_problems
 from search.studies.document import DocumentError, read_document
 from search.studies.ladders import ladder_problems
 from search.studies.study import (
@@ -118,6 +118,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     mixed = space is not None and len(recipes.preprocess_points(space)) > 1
     objectives = _objectives(plain.get("objectives"), scores, task, problems, mixed=mixed)
     limits = read_limits(plain.get("limits"), scores, task, problems, mixed=mixed)
+    problems += target_problems(search.budget.stops.target, scores, task, mixed=mixed)
     if task == "zero_shot" and plain.get("zero_shot") is None:
         problems.append(("zero_shot", "missing: which classes are unseen, for example unseen: [class_9, class_10]"))
     elif task != "zero_shot" and plain.get("zero_shot") is not None:
@@ -319,13 +320,15 @@ FREE = (
     "storage.store",
     "scores.inception_weights",
 )
+# So does what it may use, which decides when it ends: a run that used it up goes on when there is more.
+FREE_SECTIONS = ("resolved", "search.budget")
 
 
 def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
     """Checks that a study file is still the one its run was begun with, and gives the study to go on with.
 
-    Workers, processors, GPUs and folders, that of the images too, may change freely, and files of weights may lie elsewhere; `search.trials` may grow
-    where `extend` says so; all else is refused, because numbers of one study must be comparable.
+    Workers, processors, GPUs and folders, that of the images too, may change freely, and so may the budget; files of weights may lie elsewhere;
+    `search.trials` may grow where `extend` says so; all else is refused, because numbers of one study must be comparable.
 
     Args:
         saved: read from `study.yaml` in the run's folder.
@@ -336,8 +339,9 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
         StudyError: something else changed, or it shrank; names each change.
     """
     was = moved_files(saved, now)
-    before, after = _flat(saved.to_plain()), _flat(with_places(_settled(saved, now).to_plain(), was))
-    compared = [name for name in dict.fromkeys([*before, *after]) if name not in FREE and not name.startswith("resolved")]
+    settled = _settled(saved, now)
+    before, after = _flat(saved.to_plain()), _flat(with_places(settled.to_plain(), was))
+    compared = [name for name in dict.fromkeys([*before, *after]) if name not in FREE and not name.startswith(FREE_SECTIONS)]
     changes = [name for name in compared if before.get(name) != after.get(name)]
     grown = now.search.trials > saved.search.trials
     lines = [f"  {name}: {_say(before, name)} -> {_say(after, name)}" for name in changes if not (name == "search.trials" and grown and extend)]
@@ -351,7 +355,7 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
         raise StudyError(f"{saved.run_folder}: the study file was changed since this run began:\n" + "\n".join(lines) + f"\n{cure}")
     resources = replace(now.resources, precision=saved.resources.precision)
     scores = replace(saved.scores, inception_weights=now.scores.inception_weights)
-    search = replace(saved.search, trials=now.search.trials)
+    search = replace(saved.search, trials=now.search.trials, budget=settled.search.budget)
     resolved = saved.resolved and replace(saved.resolved, moved={before: here for here, before in was.items()})
     return replace(saved, data=now.data, scores=scores, search=search, resources=resources, storage=now.storage, resolved=resolved)
 

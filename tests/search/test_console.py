@@ -1,5 +1,7 @@
 import io
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from reports.records import Asked, Record
 from reports.run import Trial
 from search.console import Console, Header, clock
+from search.forecast import Forecast, Range
 from search.status import describe, standing
 from trainables.progress import Progress
 
@@ -111,24 +114,39 @@ def test_a_log_gets_a_line_a_period_while_nothing_happens() -> None:
     assert out.getvalue().count("running 1 (generator 1)") >= 2
 
 
-def test_time_left_is_the_median_trial_for_all_that_remain_over_the_workers() -> None:
-    out = io.StringIO()
-    console = Console(file=out)
-    console.started(HEADER)
-    for trial, seconds in enumerate((10.0, 60.0, 1000.0)):
-        console.finished(_asked(trial), Record(trial=trial, state="complete", started_s=0.0, ended_s=seconds, epoch=1))
-    console.stopped("done")
-    assert "left ~3:30" in out.getvalue()
+def _foreseen(finished: Sequence[tuple[Asked, Record]]) -> Forecast | None:
+    """As many hours as trials have ended, and twice as many; nothing before the first."""
+    hours = Range(len(finished), 1.5 * len(finished), 2.0 * len(finished))
+    return Forecast(trials=6, hours=hours, gpu_hours=hours, disk_gib=None, from_trials=len(finished)) if finished else None
 
 
-def test_trials_of_earlier_starts_count_but_do_not_set_the_pace() -> None:
+def test_what_is_left_is_foreseen_from_the_trials_of_all_starts() -> None:
     out = io.StringIO()
     console = Console(file=out)
-    earlier = [(_asked(trial), _record(trial, scores={"val_accuracy": 0.5})) for trial in range(4)]
-    console.started(Header(study="welds", run="r", objectives=[("val_accuracy", "maximize")], planned=10, workers=1, finished=earlier))
+    earlier = [(_asked(trial), _record(trial, scores={"val_accuracy": 0.5})) for trial in range(3)]
+    console.started(replace(HEADER, finished=earlier, left=_foreseen, used=lambda: "2.0 h of 8.0 h"))
+    console.finished(_asked(3), _record(3, scores={"val_accuracy": 0.5}))
     console.stopped("done")
-    assert "continues after 4 finished trials" in out.getvalue()
-    assert "[  4/10]" in out.getvalue() and "left" not in out.getvalue()
+    assert "continues after 3 finished trials" in out.getvalue()
+    assert "[  4/10]" in out.getvalue() and "left 4.0 h to 8.0 h" in out.getvalue() and "used 2.0 h of 8.0 h" in out.getvalue()
+
+
+def test_nothing_is_said_of_what_cannot_be_foreseen() -> None:
+    out = io.StringIO()
+    console = Console(file=out)
+    console.started(replace(HEADER, left=_foreseen))
+    console.stopped("done")
+    assert "left" not in out.getvalue() and "used" not in out.getvalue()
+
+
+def test_a_trial_that_breaks_a_limit_is_never_the_best() -> None:
+    out = io.StringIO()
+    console = Console(file=out)
+    console.started(replace(HEADER, keeps=lambda record: record.trial != 1))
+    for trial, value in enumerate((0.6, 0.9)):
+        console.finished(_asked(trial), _record(trial, scores={"val_accuracy": value}))
+    console.stopped("done")
+    assert "best 0.600 (#0" in out.getvalue()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (75, "1:15"), (3725, "1:02:05")])

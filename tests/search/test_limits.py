@@ -14,7 +14,7 @@ from reports.records import Asked, Record
 from search.confirm import to_confirm
 from search.fronts import excesses, violation
 from search.index import JOURNAL, Index
-from search.moves import Move, Plan, next_move, starting_points
+from search.moves import Moves, Plan, starting_points
 from search.studies.recipes import baseline_params
 from search.studies.study import Limit, Resolved, StudyError
 from search.studies.study_file import continue_study, parse_study
@@ -110,28 +110,17 @@ def test_who_breaks_a_limit_is_not_confirmed_neither_as_leader_nor_as_baseline()
     assert [repeat.parent for repeat in to_confirm(told, records, goals, top=2, limits=(SMALL,))] == [1, 3, 3]
 
 
-def test_a_generator_whose_trials_break_a_limit_is_not_promoted() -> None:
-    promoted = {}
+def test_who_breaks_a_limit_is_on_no_front_that_the_search_would_improve() -> None:
+    fronts = {}
     for limits in ((), (SMALL,)):
-        study = replace(make_study(Path(), trials=12), limits=limits)
-        plan = Plan(study=study, baselines=baseline_params(study.space, ("plain",)), starts=starting_points(study), cost=fixed_cost)
-        told: dict[int, Asked] = {}
-        records: dict[int, Record] = {}
-        parents = []
-        for number in range(12):
-            move = next_move(plan, number, told, records, is_free=lambda move: True)
-            assert isinstance(move, Move)
-            params = (
-                dict(move.fixed)
-                if move.whole
-                else study.space.defaults({**move.fixed, "generator.left.lr": 1e-4 * number} if move.kind == "explore" else move.fixed)
-            )
-            told[number] = Asked(trial=number, move=move.kind, reason="", parent=move.parent, params=params, recipe={}, epoch=1, time_s=0.0)
-            great = number == 3
-            records[number] = record(number, 0.9 if great else 0.5, 0.1 if great else 0.5, inspector_params_m=9.0 if great else 4.0)
-            parents += [move.parent] if move.kind == "promote" else []
-        promoted[bool(limits)] = parents
-    assert 3 in promoted[False] and promoted[True] and 3 not in promoted[True]
+        study = replace(make_study(Path()), limits=limits)
+        moves = Moves(Plan(study=study, baselines=baseline_params(study.space, ("plain",)), starts=starting_points(study), cost=fixed_cost))
+        for number, size in ((2, 9.0), (3, 4.0)):
+            params = study.space.defaults({"generator.left.lr": 1e-4 * number})
+            moves.add(Asked(trial=number, move="explore", reason="", params=params, recipe={}, epoch=1, time_s=0.0))
+            moves.tell(record(number, 0.9 if size > 5 else 0.5, 0.1 if size > 5 else 0.5, inspector_params_m=size))
+        fronts[bool(limits)] = moves.model.front
+    assert fronts == {False: [(-0.9, 0.1)], True: [(-0.5, 0.5)]}
 
 
 def test_optuna_is_told_of_limits_as_constraints(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from search.driver import FAILED, INTERRUPTED, OK
 from search.lease import Lease, RunError
 from search.ledger import request_stop
 from search.runner import run_study
+from search.status import summarize
 from search.studies.study import StudyError
 from search.studies.study_file import load_study, parse_study
 from trainables.errors import DatasetError, StoreError
@@ -285,3 +286,24 @@ def test_refreshing_takes_a_twentieth_of_the_time() -> None:
     time.sleep(1.5)
     refresher.close()
     assert len(calls) <= 3, "0.05 s of work allow another after 0.95 s"
+
+
+def test_a_run_that_its_budget_ended_says_so_everywhere_and_goes_on_with_more(running: Running) -> None:
+    told = Told()
+    assert running("search.trials=9", "search.budget.stops.plateau=1", observer=told) == OK
+    assert told.reason.startswith("ended early. search.budget.stops.plateau: ") and "--set search.budget.stops.plateau=..." in told.reason
+    moves = [asked.move for asked, _ in records()]
+    assert len(moves) < 9 and moves[-3:] == ["confirm"] * 3
+    found = summarize(Path("runs/small"))
+    assert found["state"] == "ended early" and "plateau" in found["ended"] and found["left"]["trials"] == 0
+    assert "The search ended before its trials were through" in Path("runs/small/report.html").read_text(encoding="utf-8")
+    assert running("search.trials=9", "search.budget.stops.plateau=1", observer=told) == OK and len(records()) == len(moves)
+    assert running("search.trials=9", "search.budget.hours=5", observer=told) == OK and told.reason.startswith("done.")
+    assert sum(asked.move != "confirm" for asked, _ in records()) == 9
+    assert summarize(Path("runs/small"))["state"] == "finished" and "ended before" not in Path("runs/small/report.html").read_text(encoding="utf-8")
+
+
+def test_a_budget_that_nothing_here_would_use_is_refused_and_leaves_nothing(running: Running) -> None:
+    with pytest.raises(StudyError, match="trials hold no GPU here"):
+        running("search.budget.gpu_hours=1")
+    assert not Path("runs/small").exists()
