@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.model import FEW, Known, Model
+from search.model import FEW, Known, Model, Told
 from search.surrogate import Layout, Shape, Surrogate, choose
 
 Array = NDArray[np.float64]
@@ -129,10 +129,10 @@ class Fitted:
         if (process := self._processes.get("distance")) is None:
             mean, spread = np.full(len(generators), self._scale.mean), np.full(len(generators), self._scale.spread)
         else:
-            mean, spread = process.predict(np.array([_upstream_row(known, mark) for known, mark in zip(generators, marks, strict=True)]))
-        for i, (known, mark) in enumerate(zip(generators, marks, strict=True)):
-            if mark in known.distances:
-                mean[i], spread[i] = self._scale.log(np.array([known.distances[mark]]))[0], 0.0
+            mean, spread = process.predict(_upstream_rows(generators, marks))
+        measured = [i for i, (known, mark) in enumerate(zip(generators, marks, strict=True)) if mark in known.distances]
+        mean[measured] = self._scale.log(np.array([generators[i].distances[marks[i]] for i in measured]))
+        spread[measured] = 0.0
         return mean, spread
 
     def expect(self, candidates: Sequence[Candidate]) -> Expected:
@@ -140,21 +140,22 @@ class Fitted:
         model, count, roots = self._model, len(candidates), len(ROOTS)
         mean, spread = self.distances([candidate.generator for candidate in candidates], [candidate.mark for candidate in candidates])
         logs = mean[:, None] + spread[:, None] * ROOTS[None]
-        plain = np.array([_downstream_row(model, c.generator, c.row, model.number(c.generator, c.mark)) for c in candidates])
-        unseen = plain[:, -1] < 0
-        plain[unseen, -1] = -1.0 - np.arange(count)[unseen]
-        rows = np.repeat(plain, roots, axis=0)
+        # A distance that was measured is one row, not one for each that it might be.
+        times = np.where(spread > 0.0, roots, 1)
+        rows = np.repeat(_rows(model, candidates), times, axis=0)
+        where = (np.cumsum(times) - times)[:, None] + np.where(spread > 0.0, 1, 0)[:, None] * np.arange(roots)[None]
         if self._scale is not None:
-            rows[:, 0] = self._scale.standard(logs).ravel()
-        means, spreads = np.zeros((count * roots, len(model.goals))), np.zeros((count * roots, len(model.goals)))
+            rows[where, 0] = self._scale.standard(logs)
+        means, spreads = np.zeros((count, roots, len(model.goals))), np.zeros((count, roots, len(model.goals)))
         for i in range(len(model.goals)):
             if i == model.at:
                 assert self._scale is not None
-                means[:, i] = self._scale.back(logs.ravel())
+                means[:, :, i] = self._scale.back(logs)
             else:
-                means[:, i], spreads[:, i] = self._processes[f"objective {i}"].predict(rows)
-        seconds = np.exp(self._processes["seconds"].predict(rows[roots // 2 :: roots])[0])
-        return Expected(means.reshape(count, roots, -1), spreads.reshape(count, roots, -1), seconds)
+                found = self._processes[f"objective {i}"].predict(rows)
+                means[:, :, i], spreads[:, :, i] = found[0][where], found[1][where]
+        seconds = np.exp(self._processes["seconds"].predict(rows[where[:, roots // 2]])[0])
+        return Expected(means, spreads, seconds)
 
 
 def _scale(model: Model) -> _Scale | None:
@@ -169,7 +170,8 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
     if scale is not None and len(rungs) >= FEW:
         logs = scale.log(np.array([known.distances[mark] for known, mark in rungs]))
         broken = [known for known in model.generators.values() if known.broken and not known.distances]
-        rows = [_upstream_row(known, mark) for known, mark in rungs] + [_upstream_row(known, 0.0) for known in broken[-len(rungs) :]]
+        worst = broken[-len(rungs) :]
+        rows = _upstream_rows([*(known for known, _ in rungs), *worst], [*(mark for _, mark in rungs), *(0.0 for _ in worst)])
         # A generator that broke counts as worse than any that was measured.
         values = np.concatenate([logs, np.full(len(rows) - len(logs), logs.max() + 0.5 * scale.spread)])
         width, settings = model.upstream.columns, len(model.upstream.settings)
@@ -178,14 +180,14 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
             parts=((0, width), (width, width + 1)),
             terms=((1,), (0,), (0, 1)),
         )
-        tables["distance"] = _Table(layout, np.array(rows), values)
+        tables["distance"] = _Table(layout, rows, values)
     told = model.trials()
     if len(told) >= FEW:
-        rows = [_downstream_row(model, item.generator, item.row, item.number) for item in told]
+        rows = _rows(model, told)
         if scale is not None:
-            for row, item in zip(rows, told, strict=True):
-                if item.mark in item.generator.distances:
-                    row[0] = scale.standard(scale.log(np.array([item.generator.distances[item.mark]])))[0]
+            measured = [i for i, item in enumerate(told) if item.mark in item.generator.distances]
+            distances = np.array([told[i].generator.distances[told[i].mark] for i in measured])
+            rows[measured, 0] = scale.standard(scale.log(distances))
         ends = (1, 1 + model.downstream.columns, 1 + model.downstream.columns + len(model.families))
         settings = len(model.downstream.settings)
         layout = Layout(
@@ -196,15 +198,23 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
         )
         for i in range(len(model.goals)):
             if i != model.at:
-                tables[f"objective {i}"] = _Table(layout, np.array(rows), np.array([item.values[i] for item in told]))
-        tables["seconds"] = _Table(layout, np.array(rows), np.log([max(item.seconds, LITTLE_S) for item in told]))
+                tables[f"objective {i}"] = _Table(layout, rows, np.array([item.values[i] for item in told]))
+        tables["seconds"] = _Table(layout, rows, np.log([max(item.seconds, LITTLE_S) for item in told]))
     return tables
 
 
-def _upstream_row(known: Known, mark: float) -> Array:
-    return np.append(known.row, math.log2(1.0 + mark))
+def _upstream_rows(generators: Sequence[Known], marks: Sequence[float]) -> Array:
+    """Lays generators out for the first model: settings, and the logarithm of the mark."""
+    return np.column_stack([np.array([known.row for known in generators]), np.log2(1.0 + np.array(marks))])
 
 
-def _downstream_row(model: Model, known: Known, row: Array, number: int) -> Array:
-    family = [math.sqrt(0.5) * (known.family == other) for other in model.families]
-    return np.concatenate([[0.0], row, family, [float(number)]])
+def _rows(model: Model, trials: Sequence[Candidate | Told]) -> Array:
+    """Lays trials out for the second model: their distance, still 0; downstream settings, family, and the number of the generator at its mark."""
+    settings, columns = model.downstream.columns, {family: i for i, family in enumerate(model.families)}
+    rows = np.zeros((len(trials), 1 + settings + len(columns) + 1))
+    rows[:, 1 : 1 + settings] = [trial.row for trial in trials]
+    rows[np.arange(len(trials)), [1 + settings + columns[trial.generator.family] for trial in trials]] = math.sqrt(0.5)
+    numbers = np.array([model.number(trial.generator, trial.mark) for trial in trials], dtype=np.float64)
+    # Of generators that nothing stood behind so far, each is its own.
+    rows[:, -1] = np.where(numbers >= 0, numbers, -1.0 - np.arange(len(trials)))
+    return rows

@@ -42,6 +42,7 @@ class Known:
     params: Mapping[str, Any]
     """Its settings, without the mark."""
     row: Array
+    family: str
     distances: dict[float, float] = field(default_factory=dict)
     """Distance to real images by mark in kimg, lower is better, where it was measured."""
     trials: dict[float, list[int]] = field(default_factory=dict)
@@ -52,11 +53,6 @@ class Known:
     """Its training failed."""
     running: set[int] = field(default_factory=set)
     """Trials that run and need it."""
-
-    @property
-    def family(self) -> str:
-        """Name of its family."""
-        return str(self.params.get("generator.family"))
 
     @property
     def mark(self) -> float:
@@ -137,7 +133,9 @@ class Model:
     def known(self, params: Mapping[str, Any]) -> Known:
         """Gives what is known of the generator of a trial's settings; nothing, of one that nobody asked for."""
         name = self.parts(params)[0]
-        return self.generators.get(name) or Known(name=name, params=dict(name), row=self.upstream.encode(params))
+        return self.generators.get(name) or Known(
+            name=name, params=dict(name), row=self.upstream.encode(params), family=str(params.get("generator.family"))
+        )
 
     def number(self, known: Known, mark: float) -> int:
         """Gives the number of a generator at a mark; -1 where no trial has ended there."""

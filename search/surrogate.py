@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 
 Array = NDArray[np.float64]
+Kernels = dict[tuple[int, tuple[float, ...]], Array]
+"""Kernels among the same rows by part and weights: of most changes of a shape, one part is new."""
 
 WEIGHTS = (0.0, 0.1, 0.4, 1.6, 6.4, 25.0)
 """Levels of a setting's weight: at 0 it decides nothing; at 25 trials a fifth of its range apart say little of each other."""
@@ -100,12 +102,13 @@ def choose(layout: Layout, rows: Array, values: Array) -> Shape:
     shape = Shape(weights=(USUAL_WEIGHT,) * layout.settings, shares=(1.0,) * layout.shares, noise=NOISES[1])
     spread = float(values.std()) or 1.0
     known = (values - values.mean()) / spread
-    best = _evidence(layout, shape, rows, known)
+    kernels: Kernels = {}
+    best = _evidence(layout, shape, rows, known, kernels)
     for _ in range(PASSES):
         before = best
         for change in _changes(layout, rows):
             for other in change(shape):
-                found = _evidence(layout, other, rows, known)
+                found = _evidence(layout, other, rows, known, kernels)
                 if found > best + 1e-6:
                     shape, best = other, found
         if best - before < 0.1:
@@ -134,9 +137,9 @@ def _with(values: Sequence[float], at: int, value: float) -> tuple[float, ...]:
     return (*values[:at], value, *values[at + 1 :])
 
 
-def _evidence(layout: Layout, shape: Shape, rows: Array, known: Array) -> float:
+def _evidence(layout: Layout, shape: Shape, rows: Array, known: Array, kernels: Kernels) -> float:
     """Gives the logarithm of the marginal likelihood at the best scale, less what weights cost."""
-    factor = _factor(_covariance(layout, shape, rows, rows), shape.noise)
+    factor = _factor(_covariance(layout, shape, rows, rows, kernels), shape.noise)
     part = solve_triangular(factor, known, lower=True, check_finite=False)
     count = len(known)
     fit = -0.5 * (count + 2.0) * math.log(float(part @ part + 2.0) / (count + 2.0)) - float(np.log(np.diag(factor)).sum())
@@ -149,20 +152,31 @@ def _factor(covariance: Array, noise: float) -> Array:
     return np.asarray(np.linalg.cholesky(inner), dtype=np.float64)
 
 
-def _covariance(layout: Layout, shape: Shape, left: Array, right: Array) -> Array:
-    scale = np.sqrt(np.asarray(shape.weights)[layout.owner])
-    kernels = []
-    for first, end in layout.parts:
-        a, b = left[:, first:end] * scale[first:end], right[:, first:end] * scale[first:end]
-        squared = np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2.0 * (a @ b.T), 0.0)
-        far = SQRT5 * np.sqrt(squared)
-        kernels.append((1.0 + far + far * far / 3.0) * np.exp(-far))
+def _covariance(layout: Layout, shape: Shape, left: Array, right: Array, kernels: Kernels | None = None) -> Array:
+    known = {} if kernels is None else kernels
+    found = []
+    for at, (first, end) in enumerate(layout.parts):
+        weights = tuple(shape.weights[setting] for setting in dict.fromkeys(layout.owner[first:end].tolist()))
+        if (at, weights) not in known:
+            known[at, weights] = _matern(left[:, first:end], right[:, first:end], np.asarray(shape.weights)[layout.owner[first:end]])
+        found.append(known[at, weights])
     total = np.zeros((len(left), len(right)))
     for share, term in zip(shape.shares, layout.terms, strict=False):
-        product = kernels[term[0]]
+        product = share * found[term[0]]
         for part in term[1:]:
-            product = product * kernels[part]
-        total += share * product
+            product *= found[part]
+        total += product
     if layout.same is not None:
         total += shape.shares[-1] * (left[:, layout.same][:, None] == right[:, layout.same][None])
     return total
+
+
+def _matern(left: Array, right: Array, weights: Array) -> Array:
+    """Gives the Matern 5/2 kernel of rows (N, columns) with rows (M, columns), (N, M)."""
+    a, b = left * np.sqrt(weights), right * np.sqrt(weights)
+    far = np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2.0 * (a @ b.T), 0.0)
+    far = np.sqrt(far, out=far)
+    far *= SQRT5
+    near = np.exp(-far)
+    near *= 1.0 + far * (1.0 + far / 3.0)
+    return near
