@@ -70,7 +70,7 @@ class Proposals:
     def drawn(self) -> Proposal:
         """Draws a new generator, with what stands behind it; one that was tried, where nothing new is left."""
         for _ in range(DRAWN):
-            params = self._at_first(self._space.sample(self._rng))
+            params = self._at_first(self._space.around({}, self._rng))
             known = self._model.known(params)
             if known.name not in self._model.generators:
                 break
@@ -139,7 +139,7 @@ class Proposals:
 
     def _draws(self) -> Iterator[Mapping[str, Any]]:
         for _ in range(DRAWN):
-            yield self._space.sample(self._rng)
+            yield self._space.around({}, self._rng)
 
     def _neighbours(self) -> Iterator[Mapping[str, Any]]:
         """Changes one or two settings of generators that are near to the real images, or led to good inspectors."""
