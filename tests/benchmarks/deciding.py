@@ -16,6 +16,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,8 @@ class Played:
         scores: dict[str, float | None] = {f"val_recall.class{i}": self.rng.random() for i in range(40)}
         if values is not None:
             scores |= {"val_macro_f1": values[0], "val_kid_inspector": values[1]}
-        stages = [
-            {"stage": stage, "key": f"{stage}{number:032d}", "seconds": 1.0 + self.rng.random()} for stage in ("generator", "pool", "inspector")
-        ]
+        names = ("generator", "pool", "inspector")
+        stages: list[Mapping[str, Any]] = [{"stage": stage, "key": f"{stage}{number}", "seconds": 1.0 + self.rng.random()} for stage in names]
         record = Record(
             trial=number, state="complete", scores=scores, units=[dict(scores)], stages=stages, started_s=0.0, ended_s=float(number), epoch=1
         )
