@@ -116,6 +116,8 @@ class Record:
     """Mark in kimg, as text -> rung score of the first unit's generator there, lower is better; null where it could not be measured."""
     rung_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Mark -> the distances that the study weighs as they were measured there, by score name; only where it weighs several."""
+    health: Mapping[str, str] = field(default_factory=dict)
+    """What looks wrong about a trial that has ended well, each in a sentence: low_diversity, saturated (the critic), memorised."""
     stages: list[Mapping[str, Any]] = field(default_factory=list)
     """unit, stage, cls, key, reused, seconds, device, peak_memory_gib."""
     samples: Mapping[str, Any] | None = None

@@ -36,7 +36,7 @@ TRIALS = {
     "ended_s": pa.float64(),
 }
 """Columns that every trials.parquet has. One for each score and cost follows by its own name, then `params.<dotted name>`, `conditions.<name>`, and
-`rungs.<mark>`, the score at each rung."""
+`rungs.<mark>`, the score at each rung, and `health.<name>`, what looks wrong about a trial."""
 
 STAGES = {
     "trial": pa.int64(),
@@ -131,6 +131,7 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
         row |= {name: getattr(record, name) for name in ("failure", "message", "attempts", "started_s", "ended_s")}
         row |= {name: value if value is None else float(value) for name, value in record.scores.items()}
         row |= {f"conditions.{name}": value for name, value in record.conditions.items()}
+        row |= {f"health.{name}": text for name, text in record.health.items()}
         row |= {f"rungs.{mark}": value if value is None else float(value) for mark, value in record.rungs.items()}
     return row | {f"params.{name}": value for name, value in asked.params.items()}
 

@@ -292,6 +292,7 @@ class Asker:
             confusion=end.confusion,
             curves=end.curves,
             classes=end.classes,
+            health=end.health,
             conditions=end.conditions,
             unit_conditions=list(end.unit_conditions),
             stages=[asdict(stage) for stage in end.stages],

@@ -47,6 +47,8 @@ def told(asked: Asked, record: Record | None, goals: tuple[Objective, ...], spac
             attrs["why"] = {"confirm": "a confirmation"}.get(asked.move, stopped if record.state == "pruned" else "an objective has no meaning here")
         if record.rungs:
             attrs["rungs"] = dict(record.rungs)
+        if record.health:
+            attrs["health"] = dict(record.health)
     params = {name: asked.params[name] for name in known}
     return create_trial(
         state=state,
@@ -137,7 +139,7 @@ class Index:
         storage, number = self._study._storage, self._ids[asked.trial]
         for step, score in trial.intermediate_values.items():
             storage.set_trial_intermediate_value(number, step, score)
-        for name in ("failure", "message", "why", "rungs"):
+        for name in ("failure", "message", "why", "rungs", "health"):
             if name in trial.user_attrs:
                 storage.set_trial_user_attr(number, name, trial.user_attrs[name])
         for name, value in trial.system_attrs.items():

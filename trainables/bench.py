@@ -130,6 +130,8 @@ class UnitResult:
     """Mark in kimg, as text -> rung score."""
     rung_counts: dict[str, int] = field(default_factory=dict)
     """How many images these hold for."""
+    health: dict[str, str] = field(default_factory=dict)
+    """What looks wrong, by name, each in a sentence."""
     uses: list[StageUse] = field(default_factory=list)
     synthetic_counts: dict[str, int] = field(default_factory=dict)
     scored_counts: dict[str, int] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import torch
 
 from trainables.bench import Bench, UnitResult
 from trainables.generators.training.stage import resolve
+from trainables.health import memorisation_note
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.head import LabelledFeatures, judge_head, retrain_head
 from trainables.inspectors.stage import Inspected, read_predictions
@@ -51,6 +52,7 @@ def run_feature_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progr
     chosen = yield from draw_pool(bench, position, unit, real, sources, own, result)
     yield Progress(stage="scores")
     _score_features(bench, chosen, extractor, result)
+    result.health |= memorisation_note(result.values, "inspector")
     shown = LabelledFeatures(features=features.values, labels=real.labels)
     yield from _retrain(bench, position, shown, features, chosen, extractor, own, seed, result)
     result.sum_costs()

@@ -75,6 +75,8 @@ class Scores:
     """Robustness score -> for each unit, the task's first score at severities 0 (images as they are) to 5."""
     rungs: dict[str, float | None] = field(default_factory=dict)
     """Mark in kimg, as text -> the first unit's rung score there, lower is better; null where it has none."""
+    health: dict[str, str] = field(default_factory=dict)
+    """What looks wrong about the trial, though it has ended well: low_diversity, saturated or memorised, each in a sentence."""
     conditions: dict[str, str | int | float]
     """What the numbers hold for: extractor, its hash, sample counts, protocol, precision."""
     stages: list[StageUse]

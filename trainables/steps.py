@@ -18,6 +18,7 @@ from trainables.conditioning.stage import Conditioned, class_vectors
 from trainables.datasets.backgrounds import backgrounds as find_backgrounds
 from trainables.generators.bases.subject import TrainingData
 from trainables.generators.training.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
+from trainables.health import training_notes
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, inspect
 from trainables.inspectors.training import read_config
@@ -152,6 +153,7 @@ def train_generators(
         marks = yield from _marks(bench, position, part, data, inputs, child_seed(recipe.seed, "generator", unit.generator), result)
         result.values |= _generator_costs([mark.costs for mark in marks.values()])
         sources = _sources(bench, marks, backgrounds)
+        result.health = training_notes({cls: mark.health for cls, mark in marks.items()}, kimg)
         if judge is not None and kimg in rungs:
             yield from tell_rung(kimg, judge(sources), result)
     return sources

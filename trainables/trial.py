@@ -106,6 +106,7 @@ def _summary(bench: Bench, results: list[UnitResult]) -> Scores:
         confusion=confusion,
         curves={name: [result.curves[name] for result in results] for name in results[0].curves},
         rungs=results[0].rungs,
+        health={name: text for result in reversed(results) for name, text in result.health.items()},
         classes=bench.task.kinds,
         conditions=conditions,
         stages=[use for result in results for use in result.uses],

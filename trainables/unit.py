@@ -11,6 +11,7 @@ import torch
 from trainables.bench import Bench, UnitResult
 from trainables.datasets.splits import Indices
 from trainables.generators.training.stage import resolve, told_by
+from trainables.health import memorisation_note
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.stage import Inspected, judge, read_predictions
 from trainables.measures.diagnostics import diagnose
@@ -55,6 +56,7 @@ def run_unit(bench: Bench, position: int, unit: Unit) -> Generator[Progress, Non
         yield Progress(stage="scores")
         extractor = late()
         _score_images(bench, chosen, extractor, result)
+        result.health |= memorisation_note(result.values, extractor.name)
         _note_particulars(bench, sources, real, extractor, result)
         count = sum(len(images.training) for images in chosen.values())
         if count:

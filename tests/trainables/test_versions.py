@@ -36,7 +36,7 @@ STAGES = {
     "datasets.patches:VERSION": (1, [f"datasets/{name}.py" for name in ("patches", "borders", "preprocessing")], "1b7778764de7"),
     "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "fb2b5e29147b"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "39da652218ee"),
-    "generators.training.loop:LOOP_VERSION": (2, SHARED, "1fdd48947a87"),
+    "generators.training.loop:LOOP_VERSION": (2, SHARED, "030824f0106f"),
     "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "e6d94bf133ca"),
     "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "c3bc8fb416fc"),
     "generators.sdg_gan:SdgGan.VERSION": (1, ["generators/sdg_gan.py", "datasets/augmentation.py"], "db439f850a64"),

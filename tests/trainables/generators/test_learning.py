@@ -28,6 +28,7 @@ from trainables.generators.bases.subject import TrainingData
 from trainables.generators.training.loop import steps_for, train
 from trainables.generators.training.stage import build
 from trainables.generators.training.stage import resolve as resolve_part
+from trainables.health import training_notes
 from trainables.recipe import GeneratorPart, ScorePart
 from trainables.registry import resolve
 from trainables.scores.distances import kid
@@ -345,7 +346,10 @@ def with_rivals(bench: Bench) -> Bench:
 
 
 def learn(family: str, data: TrainingData) -> Judged:
-    """Trains a family with its budget and draws from it: a model for each class where the budget or the family says so, else one that is told it."""
+    """Trains a family with its budget and draws from it: a model for each class where the budget or the family says so, else one that is told it.
+
+    Nothing may look wrong about a training that ends well.
+    """
     kind: type[GeneratorModel] = resolve(GENERATORS[family])
     budget = BUDGETS.get(family, DEFAULT)
     mode = budget.settings.get("class_mode", "conditional" if "conditional" in kind.class_modes else "per_class")
@@ -355,8 +359,10 @@ def learn(family: str, data: TrainingData) -> Judged:
     models = [build(part, own.subject, seed=SEED) for own in parts]
     for model, own in zip(models, parts, strict=True):
         model.fit(own)
-        for _ in train(model, own, start_step=0, stop_step=steps_for(model, budget.kimg), seed=SEED):
-            pass
+        told: Mapping[str, float] = {}
+        for progress in train(model, own, start_step=0, stop_step=steps_for(model, budget.kimg), seed=SEED):
+            told = progress.metrics
+        assert not training_notes({"": told}, budget.kimg), (family, told)
     return {
         cls: models[label if per_class else 0].sample(0 if per_class else label, DRAWN, SEED, backgrounds=data.backgrounds).items
         for label, cls in enumerate(CLASSES)

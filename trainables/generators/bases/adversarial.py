@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -49,6 +50,18 @@ class AdversarialModel(LatentModel):
     def steps_per_period(self) -> int:
         """Steps after which generator updates and penalties fall together again."""
         return math.lcm(self.n_critic, self.penalty_interval)
+
+    def critic_margin(self, told: Mapping[str, Tensor]) -> float | None:
+        """Says by how much the critic's loss lies above its least, for losses that end where it is sure of every image; see `GeneratorModel`.
+
+        A Wasserstein critic has no least loss, and hinge asks for no more than a margin that healthy critics keep.
+        """
+        if "loss_d" not in told or self.loss not in ("bce", "r1_logistic", "rpgan", "lsgan"):
+            return None
+        smoothing = self._setting("label_smoothing", 0.0) if self.loss in ("bce", "r1_logistic") else 0.0
+        # Smoothed labels cost their own entropy, however sure the critic is.
+        least = -sum(share * math.log(share) for share in (smoothing, 1.0 - smoothing) if share > 0.0)
+        return float(told["loss_d"]) - least
 
     def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Does one critic step, and a generator step at the end of each round."""

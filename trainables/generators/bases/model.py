@@ -7,7 +7,7 @@ step does.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -194,6 +194,14 @@ class GeneratorModel(ABC):
     def steps_per_period(self) -> int:
         """Steps after which the pattern of updates repeats; marks fall on its multiples."""
         return 1
+
+    def critic_margin(self, told: Mapping[str, Tensor]) -> float | None:
+        """Says by how much the critic's loss lies above the least that it can be; None where that is unknown, or no sign of anything.
+
+        Args:
+            told: what `train_step` gave.
+        """
+        return None
 
     def fit(self, data: TrainingData) -> None:
         """Takes what it needs of the data beside batches, before the first step of a training and before each continued one."""

@@ -5,7 +5,7 @@ Called by `stage.train_to_mark`, and directly by tests and benchmarks.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from trainables.errors import SettingsError, TrialFailure
 from trainables.generators.bases.model import GeneratorModel
 from trainables.generators.bases.subject import Batch, TrainingData
+from trainables.health import CRITIC_MARGIN, DIVERSITY
 from trainables.progress import Progress
 from trainables.seeds import child_seed
 
@@ -121,13 +122,15 @@ def train(
         if backgrounds is not None and background_order is not None:
             scene = backgrounds[background_order.rows(step * behind, (step + 1) * behind).to(device)]
         shown = Batch(real=items[rows], labels=labels[rows], masks=masks[rows] if masks is not None else None, backgrounds=scene)
-        for name, value in model.train_step(shown, step).items():
+        told_now = model.train_step(shown, step)
+        for name, value in told_now.items():
             sums[name] = sums[name] + value if name in sums else value
             counts[name] = counts.get(name, 0) + 1
         now = time.monotonic()
         last = step + 1 == stop_step
+        health: dict[str, float] = {}
         if _is_due(model, step, last=last):
-            _refuse_collapse(model, spread, data, (step + 1) * model.images_per_step / 1000)
+            health = _look(model, spread, data, told_now, (step + 1) * model.images_per_step / 1000)
         if not last and now - told < report_every_s:
             continue
         metrics = {name: float(total) / counts[name] for name, total in sums.items()}
@@ -139,7 +142,7 @@ def train(
             checkpoint(step + 1)
             saved = time.monotonic()
         try:
-            yield Progress(stage="generator", kimg=kimg, metrics=metrics)
+            yield Progress(stage="generator", kimg=kimg, metrics=metrics | health if last else metrics)
         except GeneratorExit:
             if checkpoint is not None and not last:
                 checkpoint(step + 1)
@@ -153,16 +156,20 @@ def _is_due(model: GeneratorModel, step: int, *, last: bool) -> bool:
     return now >= CHECK_FROM_KIMG and (last or now // CHECK_EVERY_KIMG > before // CHECK_EVERY_KIMG)
 
 
-def _refuse_collapse(model: GeneratorModel, spread: float, data: TrainingData, kimg: float) -> None:
-    """Ends the training where a class's items hardly differ from each other."""
+def _look(model: GeneratorModel, spread: float, data: TrainingData, told: Mapping[str, Tensor], kimg: float) -> dict[str, float]:
+    """Ends the training where a class's items hardly differ from each other; gives what `health` reads of the others."""
+    margin = model.critic_margin(told)
+    found = {CRITIC_MARGIN: margin} if margin is not None else {}
     if data.backgrounds is not None and model.needs_backgrounds and len(data.backgrounds) < LOOKED_AT:
-        return  # images made from a few backgrounds may well look alike
+        return found  # images made from a few backgrounds may well look alike
     for label in range(data.num_classes):
         if label == data.background_label:
             continue
         drawn = model.look(label, LOOKED_AT, child_seed(model.seed, "look"), backgrounds=data.backgrounds)
         if not (share := _spread(drawn.items) / max(spread, 1e-12)) >= COLLAPSED_BELOW:
             raise TrialFailure("collapsed", f"after {kimg:.3g} kimg the images of class {label} vary {share:.1%} as much as real ones")
+        found[DIVERSITY] = min(share, found.get(DIVERSITY, share))
+    return found
 
 
 def _spread(items: Tensor) -> float:

@@ -18,6 +18,7 @@ from trainables.generators import GENERATORS
 from trainables.generators.bases.model import GeneratorModel
 from trainables.generators.bases.subject import Subject, TrainingData
 from trainables.generators.training.loop import CHECKPOINT_EVERY_S, LOOP_VERSION, REPORT_EVERY_S, steps_for, train
+from trainables.health import CRITIC_MARGIN, DIVERSITY
 from trainables.progress import Progress
 from trainables.recipe import ConditioningPart, GeneratorPart
 from trainables.registry import pick
@@ -40,6 +41,8 @@ class MarkEntry:
     """What training from the mark before it took, here or by whoever made it first."""
     peak_memory_gib: float | None
     """Highest use of memory while it was made."""
+    health: Mapping[str, float]
+    """What its last step told that `health` reads."""
     drawing_runs: int
     """As the model says it, under this trial's `sampling_settings`; whoever trained it may have had others."""
 
@@ -185,6 +188,7 @@ def train_to_mark(
     restored = _restore(model, store, stage, mark, scratch)
     memory = PeakMemory(device)
     begun = time.monotonic()
+    health: dict[str, float] = {}
 
     def checkpoint(step: int) -> None:
         state = {"step": step, "seconds": restored.seconds + time.monotonic() - begun, "model": model.state()}
@@ -201,6 +205,7 @@ def train_to_mark(
         report_every_s=report_every_s,
     ):
         memory.sample()
+        health = {name: progress.metrics[name] for name in (DIVERSITY, CRITIC_MARGIN) if name in progress.metrics}
         yield progress
     seconds = restored.seconds + time.monotonic() - begun
     costs = {
@@ -214,6 +219,7 @@ def train_to_mark(
         "device": device,
         "peak_memory_gib": memory.gib,
         "costs": costs,
+        "health": health,
         "steps": stop_step,
         "kimg": stop_step * model.images_per_step / 1000,
         "family": part.family,
@@ -294,5 +300,6 @@ def _mark(entry: Entry, model: GeneratorModel, *, reused: bool) -> MarkEntry:
         reused=reused,
         seconds=entry.info["seconds"],
         peak_memory_gib=entry.info["peak_memory_gib"],
+        health=entry.info.get("health", {}),
         drawing_runs=model.drawing_runs,
     )
