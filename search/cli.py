@@ -204,6 +204,20 @@ def report(run_: str) -> None:
 
 @cli.command()
 @click.argument("run_", metavar="RUN")
+@click.option("--trial", required=True, type=int, help="Number of the trial.")
+@click.option("--anew", is_flag=True, help="Make every stage again, beside the store, and compare; nothing stays.")
+@click.option("--debug", is_flag=True, help="Stop in Python's debugger where something goes wrong.")
+@click.option("--device", default="cpu", show_default=True, help="A torch device, such as cuda.")
+def rerun(run_: str, trial: int, anew: bool, debug: bool, device: str) -> None:
+    """Run one trial again in this process, and compare its scores with the recorded ones; the run itself stays as it is."""
+    from search.rerun import rerun as again
+    from search.tables import show_rerun
+
+    show_rerun(again(_run_folder(run_), trial, anew=anew, debug=debug, device=device, say=lambda line: click.echo(line, err=True)))
+
+
+@cli.command()
+@click.argument("run_", metavar="RUN")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder that the system is written into.")
 @click.option("--trial", type=int, help="Number of the trial; by default the winner, chosen on validation.")
 @click.option("--unseen", multiple=True, metavar="CLASS", help="Twice: the unseen pair, where the study takes every pair in turn.")

@@ -12,6 +12,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from cluster.doctor import Finding
+    from search.rerun import Rerun
     from trainables.datasets.check import Examination
     from trainables.store import Store
 
@@ -87,6 +88,16 @@ def show_status(found: Mapping[str, Any]) -> None:
     for failure in found["failures"]:
         click.echo(f"failed    {failure}")
     click.echo(f"report    {found['report'] or 'not written yet'}")
+
+
+def show_rerun(found: "Rerun") -> None:
+    """Prints which scores of a trial came out otherwise than recorded."""
+    click.echo(f"recorded  {found.recorded}")
+    click.echo(f"stages    {found.reused} found, {found.made} made")
+    other = [item for item in found.differences if not item.is_equal]
+    rows = [[item.score, *("none" if value is None else f"{value:.6g}" for value in (item.recorded, item.now))] for item in other]
+    if found.differences:
+        show(["score", "recorded", "now"], rows, empty=f"scores    all {len(found.differences)} as recorded, to the last bit")
 
 
 def show_findings(findings: Iterable["Finding"]) -> None:
