@@ -28,6 +28,7 @@ from reports.gallery import backgrounds, sheets, thumbnails
 from reports.image_sets import set_table
 from reports.records import derived, trial_folder, write_whole
 from reports.run import EXTRACTOR_WORDS, Run, Trial, is_distance, label, read_run, show
+from reports.stopping import signs, stopping_rows
 from reports.verdict import Verdict, headline_score, points, verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -92,6 +93,8 @@ def render(run: Run) -> str:
         sheets=gallery,
         backgrounds=backgrounds(run),
         failures=failures(run),
+        stopping=stopping_rows(run),
+        signs=signs(run),
         diagnosed=diagnosed(run),
         compared=compared(run),
         image_sets=set_table(run, front),
@@ -220,6 +223,8 @@ def trial_data(run: Run, trial: Trial) -> dict[str, Any]:
             "failure": record.failure,
             "message": record.message,
             "attempts": record.attempts,
+            "rungs": record.rungs,
+            "health": record.health,
         }
     return data
 

@@ -84,7 +84,7 @@ def pairs(trials: Iterable[tuple[Asked, Record | None]], objectives: Mapping[str
     score = headline_score(objectives)
     best: dict[tuple[frozenset[tuple[str, Any]], float, float], Pair] = {}
     for asked, record in trials:
-        if record is None or record.state != "complete" or asked.move not in SEARCHED:
+        if record is None or record.state != "complete" or not record.rungs or asked.move not in SEARCHED:
             continue
         value = record.scores.get(score)
         if value is None or not math.isfinite(value):

@@ -16,6 +16,8 @@ from rich.text import Text
 
 from reports.records import Asked, Record
 from reports.run import Trial, show
+from reports.trust import Bounds, pairs, trust
+from reports.trust import describe as describe_trust
 from search.forecast import Forecast, show_range
 from search.status import describe, standing
 from trainables.progress import Progress
@@ -44,6 +46,8 @@ class Header:
     """Whether a trial keeps the study's limits; one that does not is never the best."""
     left: Callable[[Sequence[tuple[Asked, Record]]], Forecast | None] = lambda finished: None
     """Foresees what is left, given all trials that have ended."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What it takes to trust a rung score."""
     used: Callable[[], str | None] = lambda: None
     """Writes what is used of a budget."""
 
@@ -70,6 +74,8 @@ class Console:
         self._running: dict[int, _Running] = {}
         self._finished: list[tuple[Asked, Record]] = []
         self._left: Forecast | None = None
+        self._trusted_after = 0
+        self._weakly_trusted: Text | None = None
         self._started_s = time.monotonic()
 
     def started(self, header: Header) -> None:
@@ -108,6 +114,10 @@ class Console:
             self._running.pop(asked.trial, None)
             self._finished.append((asked, record))
             self._left = self._header.left(self._finished)
+        if record.state == "pruned":
+            self._console.print(Text(f"#{asked.trial} {record.message}", style="dim"))
+        for text in record.health.values():
+            self._console.print(Text(f"#{asked.trial} {text}", style="yellow"))
         if record.state == "failed":
             folder = f"{self._header.run}/trials/{asked.trial:05d}"
             said = f" ({record.message})" if record.message else ""
@@ -125,6 +135,8 @@ class Console:
             self._console.print(self._counts())
             if (best := self._best()) is not None:
                 self._console.print(best)
+            if (weak := self._weak()) is not None:
+                self._console.print(weak)
         self._console.print(Text(reason))
 
     def _tick(self) -> None:
@@ -133,6 +145,8 @@ class Console:
                 line = self._counts()
                 if (best := self._best()) is not None:
                     line = Text.assemble(line, "   ", best)
+                if (weak := self._weak()) is not None:
+                    line = Text.assemble(line, "   ", weak)
                 self._console.print(line)
 
     def _table(self) -> Table:
@@ -142,6 +156,8 @@ class Console:
             outer.add_row(self._counts())
             if (best := self._best()) is not None:
                 outer.add_row(best)
+            if (weak := self._weak()) is not None:
+                outer.add_row(weak)
             for number, running in sorted(self._running.items()):
                 parent = "" if running.asked.parent is None else f" of #{running.asked.parent}"
                 seconds = time.monotonic() - running.since_s
@@ -165,6 +181,16 @@ class Console:
         if (used := self._header.used()) is not None:
             parts.append(f"used {used}")
         return Text("  ".join(parts))
+
+    def _weak(self) -> Text | None:
+        """Names the families that are not stopped at rungs, because their scores there say little of what comes of them."""
+        if self._trusted_after != len(self._finished):
+            self._trusted_after = len(self._finished)
+            known = pairs(self._finished, dict(self._header.objectives))
+            found = [trust(known, family) for family in sorted({pair.family for pair in known})]
+            weak = [f"{item.family} {describe_trust(item, self._header.bounds)}" for item in found if item.is_weak(self._header.bounds)]
+            self._weakly_trusted = Text(f"rung scores: {'; '.join(weak)}", style="yellow") if weak else None
+        return self._weakly_trusted
 
     def _best(self) -> Text | None:
         """The best so far against real images alone, by the first objective."""

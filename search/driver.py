@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Protocol
 
 from reports.records import Asked, Record
+from reports.trust import Bounds
 from search.asker import FINISHED, WAIT, Asker, Build, Observer
 from search.attempt import Attempt, Halt
 from search.console import Header
@@ -214,7 +215,7 @@ def refresh(ledger: Ledger) -> None:
 
 
 def _header(study: Study, plan: Plan, asker: Asker, ledger: Ledger, means: Means, where: str, ending: Ending) -> Header:
-    confirm = study.search.confirm
+    confirm, stopping = study.search.confirm, study.search.stopping
     confirmations = len(study.inspectors) + 2 * confirm.top if confirm.top else 0
     facts = {"data": _data(study, ledger.run), "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
     if (used := ending.used({})) is not None:
@@ -230,6 +231,7 @@ def _header(study: Study, plan: Plan, asker: Asker, ledger: Ledger, means: Means
         run=str(ledger.run),
         objectives=[(item.score, item.direction) for item in study.objectives],
         planned=plan.trials + confirmations,
+        bounds=Bounds(stopping.least_results, stopping.least_correlation, stopping.least_low),
         workers=means.workers,
         facts=facts,
         finished=[(ledger.asked[number], record) for number, record in sorted(ledger.records.items())],

@@ -88,18 +88,19 @@ function openTrial(number) {
     return [data.labels[name], format(known[name]) + (floor !== undefined ? ` <span class="of">floor ${format(floor)}</span>` : "")];
   });
   const settings = Object.entries(trial.params).map(([name, value]) => [name, escapeText(format(value))]);
+  const rungs = Object.entries(trial.rungs || {}).map(([mark, score]) => [`${escapeText(mark)} kimg`, score === null ? "–" : escapeText(format(score))]);
   const conditions = Object.entries(trial.conditions || {}).map(([name, value]) => [name.replaceAll("_", " "), escapeText(format(value))]);
   const stages = (trial.stages || []).map((stage) => [`${stage.stage}${stage.cls ? ` ${stage.cls}` : ""}${stage.unit ? ` (unit ${stage.unit})` : ""}`,
     `${format(stage.seconds)} s${stage.reused ? ' <span class="of">reused</span>' : ""} <span class="of" title="${escapeText(stage.key)}">${escapeText(String(stage.key).slice(0, 8))}</span>`]);
   const thumb = data.thumbs[number];
   drawer.innerHTML = `<button type="button" class="close" aria-label="Close">close</button><h2>${escapeText(trial.title)}</h2>
     <p><span class="state ${escapeText(trial.state)}">${escapeText(trial.failure || trial.state)}</span> ${escapeText(trial.move)}${trial.parent === null ? "" : ` of <a class="trial" href="#trial-${trial.parent}">#${trial.parent}</a>`}
-    · ${trial.seeds} seed${trial.seeds === 1 ? "" : "s"}</p><p class="caption">${escapeText(trial.reason)}</p>${trial.message ? `<p>${escapeText(trial.message)}</p>` : ""}
+    · ${trial.seeds} seed${trial.seeds === 1 ? "" : "s"}</p><p class="caption">${escapeText(trial.reason)}</p>${[trial.message, ...Object.values(trial.health || {})].filter(Boolean).map((text) => `<p>${escapeText(text)}</p>`).join("")}
     ${thumb ? `<img alt="synthetic images, a line a class" src="${thumb}">` : ""}
     ${scores.length ? `<h3>Scores and costs</h3>${table(scores)}` : ""}
     ${settings.length ? `<h3>Settings</h3>${table(settings)}<p><button type="button" id="copy-settings">copy as a search.try entry</button></p>` : ""}
     ${perClass(trial)}${confusion(trial)}
-    ${conditions.length ? `<h3>Conditions</h3>${table(conditions)}` : ""}${stages.length ? `<h3>Stages</h3>${table(stages)}` : ""}`;
+    ${rungs.length ? `<h3>Rung scores</h3>${table(rungs)}` : ""}${conditions.length ? `<h3>Conditions</h3>${table(conditions)}` : ""}${stages.length ? `<h3>Stages</h3>${table(stages)}` : ""}`;
   drawer.hidden = false;
   drawer.scrollTop = 0;
   drawer.querySelector(".close").onclick = closeTrial;

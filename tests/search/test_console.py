@@ -139,6 +139,22 @@ def test_nothing_is_said_of_what_cannot_be_foreseen() -> None:
     assert "left" not in out.getvalue() and "used" not in out.getvalue()
 
 
+def test_what_was_stopped_what_looks_wrong_and_whom_rungs_mislead_is_said() -> None:
+    out = io.StringIO()
+    console = Console(file=out, quiet_period_s=60)
+    console.started(replace(HEADER, workers=1))
+    for trial in range(8):
+        asked = replace(_asked(trial), params={"generator.family": "dcgan", "generator.kimg": 2.0, "generator.dcgan.lr": trial})
+        console.asked(asked)
+        console.finished(asked, _record(trial, scores={"val_accuracy": 0.1 * trial}, rungs={"2": 0.1 * trial}))
+    console.finished(_asked(8), _record(8, "pruned", message="stopped at 2 kimg: 5 of 7 stand better", rungs={"2": 9.0}))
+    console.finished(_asked(9), _record(9, health={"memorised": "90% of the synthetic images are copies"}))
+    console.stopped("done.")
+    said = out.getvalue()
+    assert "#8 stopped at 2 kimg: 5 of 7 stand better" in said and "#9 90% of the synthetic images are copies" in said
+    assert "rung scores: dcgan weak, so that none is stopped by it (rank correlation -1.00" in said
+
+
 def test_a_trial_that_breaks_a_limit_is_never_the_best() -> None:
     out = io.StringIO()
     console = Console(file=out)
