@@ -4,7 +4,7 @@
 
     runs/<study>/study.yaml              the resolved study file
     runs/<study>/environment.json        what the whole run stands on; its keys are below
-    runs/<study>/ended.json              {"reason", "budget", "time_s"}: why the search ended before its trials were through, where it did
+    runs/<study>/ended.json              {"reason", "budget", "sampler", "time_s"}: why the search ended before its trials were through, where it did
     runs/<study>/backgrounds.webp        sheet of defect-free images, where a family uses them
     runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
     runs/<study>/trials/00012/record.json    Record, when it has finished

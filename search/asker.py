@@ -148,7 +148,7 @@ class Asker:
 
     def _is_closed(self) -> bool:
         """Says whether nothing more is searched, though there are trials left."""
-        return self._ending is not None and self._moves.goes_on and self._ending.closes(self.in_flight)
+        return self._ending is not None and self._moves.goes_on and self._ending.closes(self.in_flight, through=self._moves.through)
 
     def _interrupted(self) -> Asked | None:
         """Finds a trial that was asked before and has to be run again."""

@@ -1,6 +1,6 @@
 """Why and when a run ends before its trials are through: its budget and its stops together, remembered in `ended.json`. Called by asker and driver.
 
-Once closed, the search of a run stays closed, whatever its clock says on the next start, until its section `search.budget` is changed.
+Once closed, the search of a run stays closed, whatever its clock says on the next start, until `search.budget` or `search.sampler` is changed.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ class Ending:
         self.reason: str | None = None
         """Why the run ends early; None where it does not."""
         known = read_ended(ledger.run)
-        if known is not None and known.get("budget") == self._settings():
+        if known is not None and {name: known.get(name) for name in self._settings()} == self._settings():
             self.reason = str(known["reason"])
         elif known is not None:
             ledger.keep(lambda: (ledger.run / ENDED).unlink(missing_ok=True))
@@ -59,9 +59,14 @@ class Ending:
         self._budget.add(ended, here=here)
         self._stops.add(asked, record)
 
-    def closes(self, running: Mapping[int, float]) -> bool:
-        """Says whether nothing more is to be searched, given when the trials that run started."""
-        if self.reason is None and ((reason := self._stops.reached()) or (reason := self._budget.closed(self._now(running), self._confirmations()))):
+    def closes(self, running: Mapping[int, float], *, through: str | None = None) -> bool:
+        """Says whether nothing more is to be searched.
+
+        Args:
+            running: when the trials that run started.
+            through: why nothing is left to suggest.
+        """
+        if self.reason is None and (reason := through or self._stops.reached() or self._budget.closed(self._now(running), self._confirmations())):
             self._note(reason)
         return self.reason is not None
 
@@ -88,11 +93,12 @@ class Ending:
         return Using(now_s=self._clock(), running=running)
 
     def _settings(self) -> Any:
-        return json.loads(json.dumps(to_plain(self._study.search.budget)))
+        search = self._study.search
+        return json.loads(json.dumps({"budget": to_plain(search.budget), "sampler": search.sampler}))
 
     def _note(self, reason: str) -> None:
         self.reason = reason
-        plain = {"reason": reason, "budget": self._settings(), "time_s": self._clock()}
+        plain = {"reason": reason, **self._settings(), "time_s": self._clock()}
         self._ledger.keep(lambda: write_json(self._ledger.run / ENDED, plain))
 
 

@@ -16,6 +16,7 @@ from search.confirm import fresh_units, inspector_of, to_confirm
 from search.expectations import Expectations
 from search.model import MARK, Model
 from search.proposals import Proposals
+from search.samplers import Sampled
 from search.studies.recipes import paper_params, try_params
 from search.studies.study import Study
 from trainables.recipe import Unit
@@ -87,7 +88,9 @@ class Moves:
         self._records: dict[int, Record] = {}
         self._searched: list[int] = []
         # What learns nothing is the same at every mark.
-        self._ladder = {family: plan.study.ladder(family)[: 1 if family in plan.untrained else None] for family in plan.study.families}
+        ladder = {family: plan.study.ladder(family)[: 1 if family in plan.untrained else None] for family in plan.study.families}
+        self._ladder = ladder
+        self._sampled = Sampled(plan.study, ladder, len(plan.starts)) if plan.study.search.sampler != "linked" else None
 
     def add(self, asked: Asked) -> None:
         """Takes in a trial that was asked."""
@@ -95,12 +98,21 @@ class Moves:
             insort(self._searched, asked.trial)
         self._asked[asked.trial] = asked
         self.model.add(asked)
+        if self._sampled is not None:
+            self._sampled.add(asked)
 
     def tell(self, record: Record) -> None:
         """Takes in the end of a trial."""
         self._records[record.trial] = record
         self.model.tell(record)
         self._expectations.note()
+        if self._sampled is not None:
+            self._sampled.tell(record)
+
+    @property
+    def through(self) -> str | None:
+        """Says that nothing is left to suggest, though trials are; None while there is."""
+        return self._sampled.through if self._sampled is not None else None
 
     @property
     def goes_on(self) -> bool:
@@ -124,12 +136,17 @@ class Moves:
         if 0 not in self._records:
             return "wait"  # The first baseline makes the inspector whose features and confidences everything else uses.
         # Counted, not numbered: a study that was extended goes on behind its first confirmations.
-        if len(self._searched) < plan.trials and not closed:
+        if len(self._searched) < plan.trials and not closed and self.through is None:
             if (at := bisect_left(self._searched, number) - len(plan.baselines)) < len(plan.starts):
                 reason, params = plan.starts[at]
                 return Move(kind="explore", reason=reason, fixed=params)
-            return self._search(number)
+            return self._by_name(self._sampled, number) if self._sampled is not None else self._search(number)
         return _confirm(plan, self._asked, self._records, is_free)
+
+    def _by_name(self, sampled: Sampled, number: int) -> Move | str:
+        """Takes what a sampler suggests; the last trials of a grid may yet earn another mark."""
+        found = sampled.suggest(number)
+        return "wait" if found is None else Move(kind=found.kind, reason=found.reason, parent=found.parent, fixed=found.params)
 
     def _search(self, number: int) -> Move:
         """Weighs new generators against more of those there are."""

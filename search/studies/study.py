@@ -171,8 +171,9 @@ class SearchSettings:
     marks: tuple[float, ...] | Mapping[str, tuple[float, ...]] = (20.0,)
     """Ladder of budgets of a generator in kimg (thousands of real training images shown), increasing; new configurations start at the lowest. A list
     for all families, or a list for each, `{default: [5, 20], stylegan2: [20, 80]}`, where default is that of families not named."""
-    sampler: Literal["tpe", "random"] = "tpe"
-    """Who suggests once baselines, paper settings and `try` are through."""
+    sampler: Literal["linked", "tpe", "random", "grid", "qmc", "nsga2", "gp"] = "linked"
+    """Who suggests once baselines, paper settings and `try` are through. linked: two models, of generators and of what stands behind them, that weigh
+    every move by what it adds a second. The others suggest whole points, and never use a generator again."""
     baselines: tuple[Baseline, ...] = ("plain", "oversample", "undersample", "augment")
     """Trials on real images alone that come first, for every inspector; `plain` is always among them."""
     paper_settings: bool = True

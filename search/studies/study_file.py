@@ -11,6 +11,7 @@ from search.studies import checks, recipes, telling
 from search.studies.bounds import read_limits, target_problems
 from search.studies.document import DocumentError, read_document
 from search.studies.ladders import ladder_problems
+from search.studies.sampling import WHY_UNSAFE, is_unsafe, sampler_problem
 from search.studies.study import (
     Objective,
     Resolved,
@@ -126,6 +127,7 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
     if settings["data"] is not None:
         problems += checks.data_problems(settings["data"])
     if space is not None:
+        problems += [("search.sampler", why)] if (why := sampler_problem(search.sampler, space)) else []
         problems += ladder_problems(search, space)
         for i, point in enumerate(search.tries):
             found = telling.of_point(dict(flatten(point, space.names())), settings["data"]) or point_problems(space, point)
@@ -194,6 +196,9 @@ def _section(section: str, kind: type, given: Any, problems: list[tuple[str, str
         problems.append((section, f"expected settings with values, found {given!r}"))
         return None
     if kind is SearchSettings:
+        if is_unsafe(given.get("sampler")):
+            problems.append((f"{section}.sampler", WHY_UNSAFE))
+            given = {key: value for key, value in given.items() if key != "sampler"}
         # `try` is no name in Python.
         if "tries" in given:
             problems.append((f"{section}.tries", "no such setting; did you mean try?"))
@@ -320,15 +325,15 @@ FREE = (
     "storage.store",
     "scores.inception_weights",
 )
-# So does what it may use, which decides when it ends: a run that used it up goes on when there is more.
-FREE_SECTIONS = ("resolved", "search.budget")
+# So do what it may use, which decides when it ends, and who suggests: what was found stays comparable.
+FREE_SECTIONS = ("resolved", "search.budget", "search.sampler")
 
 
 def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
     """Checks that a study file is still the one its run was begun with, and gives the study to go on with.
 
-    Workers, processors, GPUs and folders, that of the images too, may change freely, and so may the budget; files of weights may lie elsewhere;
-    `search.trials` may grow where `extend` says so; all else is refused, because numbers of one study must be comparable.
+    Workers, processors, GPUs and folders, that of the images too, may change freely, and so may budget and sampler; files of weights may lie
+    elsewhere; `search.trials` may grow where `extend` says so; all else is refused, because numbers of one study must be comparable.
 
     Args:
         saved: read from `study.yaml` in the run's folder.
@@ -355,7 +360,7 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
         raise StudyError(f"{saved.run_folder}: the study file was changed since this run began:\n" + "\n".join(lines) + f"\n{cure}")
     resources = replace(now.resources, precision=saved.resources.precision)
     scores = replace(saved.scores, inception_weights=now.scores.inception_weights)
-    search = replace(saved.search, trials=now.search.trials, budget=settled.search.budget)
+    search = replace(saved.search, trials=now.search.trials, budget=settled.search.budget, sampler=now.search.sampler)
     resolved = saved.resolved and replace(saved.resolved, moved={before: here for here, before in was.items()})
     return replace(saved, data=now.data, scores=scores, search=search, resources=resources, storage=now.storage, resolved=resolved)
 
