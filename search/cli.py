@@ -78,6 +78,7 @@ def _study_options(command: Any) -> Any:
         click.option("--inline", is_flag=True, help="Run in this process, one trial after the other, without Ray."),
         click.option("--fresh", is_flag=True, help="Begin anew; the earlier run is kept beside it. Stored stages are still reused."),
         click.option("--extend", is_flag=True, help="Let search.trials of a study that was begun grow."),
+        click.option("--dry-run", is_flag=True, help="Say what would be tried and what it would take, from earlier runs or a probe; write nothing."),
     ):
         command = option(command)
     return command
@@ -97,9 +98,9 @@ def _data_options(command: Any) -> Any:
 
 @cli.command()
 @_study_options
-def demo(sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, extend: bool) -> None:
+def demo(sets: tuple[str, ...], name: str | None, **how: bool) -> None:
     """Run a small study on embedded surfaces: about three minutes on two cores."""
-    _run(_load_preset("demo", _with_name(sets, name)), inline=inline, fresh=fresh, extend=extend)
+    _run(_load_preset("demo", _with_name(sets, name)), **how)
 
 
 @cli.command()
@@ -125,7 +126,7 @@ def init(path: Path, output: Path, force: bool, **options: Any) -> None:
 @click.argument("study", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of images, instead of a study file: everything else takes its default.")
 @_study_options
-def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, extend: bool) -> None:
+def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str | None, **how: bool) -> None:
     """Run a study. Running it again continues it."""
     if (study is None) == (data is None):
         raise click.UsageError("give either a study file or --data FOLDER; `tundish demo` needs neither.")
@@ -140,7 +141,7 @@ def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str 
 
         text = study_text(_data_settings(data), name=_name_of(data))
         chosen = parse_study(text, f"study for {data}", _with_name(sets, name), thorough=True)
-    _run(chosen, inline=inline, fresh=fresh, extend=extend)
+    _run(chosen, **how)
 
 
 @cli.command()
@@ -331,9 +332,9 @@ def preset_show(name: str) -> None:
 @preset.command("run")
 @click.argument("preset_name", metavar="NAME")
 @_study_options
-def preset_run(preset_name: str, sets: tuple[str, ...], name: str | None, inline: bool, fresh: bool, extend: bool) -> None:
+def preset_run(preset_name: str, sets: tuple[str, ...], name: str | None, **how: bool) -> None:
     """Run a ready study file."""
-    _run(_load_preset(preset_name, _with_name(sets, name)), inline=inline, fresh=fresh, extend=extend)
+    _run(_load_preset(preset_name, _with_name(sets, name)), **how)
 
 
 @cli.command()
@@ -376,10 +377,16 @@ def store(path: str) -> None:
     show_store(Store(path))
 
 
-def _run(study: "Study", *, inline: bool, fresh: bool, extend: bool) -> NoReturn:
-    """Runs a study and ends the process with its exit code."""
+def _run(study: "Study", *, inline: bool, fresh: bool, extend: bool, dry_run: bool) -> NoReturn:
+    """Runs a study, or says what that would do, and ends the process with its exit code."""
     from search.console import Console
+    from search.runner import dry_run as foresee
     from search.runner import run_study
+
+    if dry_run:
+        for line in foresee(study, inline=inline, fresh=fresh, extend=extend, say=lambda line: click.echo(line, err=True)):
+            click.echo(line)
+        sys.exit(0)
 
     # Inside `ray job submit`, the current folder is a copy that Ray deletes some time after the job.
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:

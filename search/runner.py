@@ -1,5 +1,6 @@
 """Runs a study from beginning to end: prepares it, shares out what the machine or the cluster has, drives its trials, and ends with an exit code."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster.resources import default_workers, detect
@@ -52,6 +53,22 @@ def _refuse_budget(study: Study, ledger: Ledger, means: Means) -> None:
         refuse_budget(study, ledger.records, own, earlier, workers=means.workers, gpus=means.gpus_per_trial)
 
 
+def dry_run(
+    study: Study, *, inline: bool = False, fresh: bool = False, extend: bool = False, say: Callable[[str], None], function: str = TRIAL_FUNCTION
+) -> list[str]:
+    """Says what running a study would do and take, in lines; starts no Ray, and reckons with this machine alone.
+
+    Raises:
+        StudyError, BadInput: it cannot be run.
+    """
+    from search.dry_run import foresee, lines
+
+    validate(study)
+    machine = detect()
+    means = _shared(study, float(machine.cpus), float(len(machine.gpus)), inline=inline, function=function)
+    return lines(foresee(study, means, fresh=fresh, extend=extend, say=say))
+
+
 def _means(study: Study, *, inline: bool, function: str) -> tuple[Means, str]:
     """Shares out what there is; says in a phrase where trials run."""
     machine = detect()
@@ -64,6 +81,12 @@ def _means(study: Study, *, inline: bool, function: str) -> tuple[Means, str]:
         asked *= wanted.cpus_per_trial if wanted.cpus_per_trial != "auto" else 1
         connection = connect(num_cpus=max(machine.cpus, asked))
         cpus, gpus, where = connection.cpus, connection.gpus, connection.describe()
+    return _shared(study, cpus, gpus, inline=inline, function=function), where
+
+
+def _shared(study: Study, cpus: float, gpus: float, *, inline: bool, function: str) -> Means:
+    """Shares processors and accelerators out among trials."""
+    wanted = study.resources
     gpus_per_trial = wanted.gpus_per_trial if wanted.gpus_per_trial != "auto" else (1.0 if gpus else 0.0)
     least = wanted.cpus_per_trial if wanted.cpus_per_trial != "auto" else 1
     workers = (
@@ -72,4 +95,4 @@ def _means(study: Study, *, inline: bool, function: str) -> tuple[Means, str]:
     workers = 1 if inline else workers
     threads = wanted.cpus_per_trial if wanted.cpus_per_trial != "auto" else max(1, int(cpus) // workers)
     device = "cuda" if gpus_per_trial > 0 else "cpu"
-    return Means(workers=workers, threads=threads, gpus_per_trial=gpus_per_trial, device=device, function=function), where
+    return Means(workers=workers, threads=threads, gpus_per_trial=gpus_per_trial, device=device, function=function)
