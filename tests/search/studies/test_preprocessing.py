@@ -11,7 +11,7 @@ import pytest
 from reports.records import Asked
 from search.confirm import inspector_of
 from search.ledger import Ledger
-from search.moves import UPSTREAM
+from search.model import UPSTREAM
 from search.prepare import Place, resolve
 from search.status import describe
 from search.studies.checks import patch_problems
