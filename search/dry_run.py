@@ -23,6 +23,7 @@ from search.studies.recipes import at_lowest_mark, baseline_params
 from search.studies.study import Storage, Study
 from search.studies.study_file import continue_study, load_study
 from search.took import Took, earlier_trials, todo, took
+from spaces.domains import Choice, Domain, Fixed
 from trainables.errors import TrialFailure
 from trainables.recipe import Recipe, Unit
 from trainables.seeds import child_seed
@@ -36,6 +37,7 @@ class Sample:
     """A trial that the study might try."""
 
     params: Mapping[str, Any]
+    """Its settings that vary in the study."""
     stage: str
     """What it would look for first in the store, and whether that is there."""
 
@@ -142,10 +144,17 @@ def _sample(study: Study, number: int, store: Asking, means: Means) -> Sample:
     rng = random.Random(child_seed(study.seed, "sampler", number))
     params: Mapping[str, Any] = at_lowest_mark(study, study.space.sample(rng))
     found = first_stage(_recipe(study, params), store, function=means.function, device=means.device, threads=means.threads)
+    # What does not vary stands in the study.
+    varied = {name: params[name] for name, domain in study.space.active(params).items() if _varies(domain)}
     if found is None:
-        return Sample(params=params, stage="nothing of it is trained")
+        return Sample(params=varied, stage="nothing of it is trained")
     why = ", from which the generator learns to tell the classes" if found.stage == "inspector" else ""
-    return Sample(params=params, stage=f"{found.stage}/{found.key}{why} ({'in the store' if found.ready else 'to be made'})")
+    return Sample(params=varied, stage=f"{found.stage}/{found.key}{why} ({'in the store' if found.ready else 'to be made'})")
+
+
+def _varies(domain: Domain) -> bool:
+    """Says whether a setting is more than one value, or names the family or inspector of a trial."""
+    return isinstance(domain, Choice) or not isinstance(domain, Fixed)
 
 
 def _recipe(study: Study, params: Mapping[str, Any]) -> Recipe:

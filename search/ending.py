@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,7 @@ class Ending:
         return ", ".join(told) or None
 
     def _confirmations(self) -> Todo:
-        ahead = todo(self._study, self._ended, closed=True)
-        return Todo(confirm_real=ahead.confirm_real, confirm_leaders=ahead.confirm_leaders)
+        return replace(todo(self._study, self._ended, closed=True), baselines=())
 
     def _now(self, running: Mapping[int, float]) -> Using:
         return Using(now_s=self._clock(), running=running)

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from search.confirm import TWIN
 from search.studies.study import Study
 from search.took import Todo, Took
+from spaces.domains import Choice, Fixed
 
 Array = NDArray[np.float64]
 
@@ -29,8 +31,8 @@ UNSURE, BORROWED, STRANGE = 0.4, 0.5, 1.0
 image size, for those of another family or inspector."""
 POOL = 300
 """Made-up trials that stand for a search which has not begun."""
-DIAGNOSED = 3.0
-"""Inspectors that are trained where synthetic images are diagnosed too."""
+DIAGNOSED = 2.0
+"""Times an inspector's training that it takes where synthetic images are diagnosed too: of the two more inspectors, one is most often there."""
 
 
 class Range(NamedTuple):
@@ -161,10 +163,14 @@ def _confirmations(study: Study, ahead: Todo, own: Sequence[Took], like: Sequenc
     settings = study.search.confirm
     units = settings.seeds * folds
     groups = []
-    for count, real_only in ((ahead.confirm_real, True), (ahead.confirm_leaders, False)):
-        ended = np.array([item.wall_s for item in own if item.move == "confirm" and (item.baseline is not None) == real_only])
+    for count, kind in ((ahead.confirm_real, "real"), (ahead.confirm_leaders, "leader"), (ahead.confirm_twins, "twin")):
         if count == 0:
             continue
+        real_only = kind != "leader"
+        if kind == "twin" and not _inspectors_vary(study):
+            groups.append(Group(count, np.zeros(1), 0.0))  # They are the confirmed baselines, and found ready.
+            continue
+        ended = np.array([item.wall_s for item in own if item.move == "confirm" and _confirmed(item) == kind])
         if len(ended) >= ENOUGH:
             groups.append(Group(count, ended, UNSURE / math.sqrt(len(ended))))
             continue
@@ -184,6 +190,16 @@ def _confirmations(study: Study, ahead: Todo, own: Sequence[Took], like: Sequenc
                 pool = pool + float(np.median(np.concatenate([rate[0] for rate in rates]))) * top * units
         groups.append(Group(count, pool, spread))
     return groups
+
+
+def _confirmed(item: Took) -> str:
+    """Says what a confirmation repeats."""
+    return "leader" if item.baseline is None else "twin" if item.baseline == TWIN else "real"
+
+
+def _inspectors_vary(study: Study) -> bool:
+    """Says whether the search varies settings of an inspector, so that a leader's is not that of a baseline."""
+    return any(name.startswith("inspector.") and not isinstance(domain, Choice | Fixed) for name, domain in study.space.names().items())
 
 
 def _rates(like: Sequence[Took], family: str, size_px: int) -> tuple[Array, float] | None:

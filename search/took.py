@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from reports.records import Asked, Record, RecordError
 from reports.run import read_run
+from search.confirm import TWIN
 from search.studies.recipes import baseline_params
 from search.studies.study import Study
 
@@ -65,13 +66,15 @@ class Todo:
     """The inspector of each."""
     search: int = 0
     confirm_real: int = 0
-    """Confirmations on real images alone."""
+    """Confirmations of baselines."""
     confirm_leaders: int = 0
+    confirm_twins: int = 0
+    """Confirmations of leaders' inspectors on real images alone."""
 
     @property
     def trials(self) -> int:
         """How many they are."""
-        return len(self.baselines) + self.search + self.confirm_real + self.confirm_leaders
+        return len(self.baselines) + self.search + self.confirm_real + self.confirm_leaders + self.confirm_twins
 
 
 def todo(study: Study, ended: Iterable[Took], *, closed: bool = False) -> Todo:
@@ -88,12 +91,14 @@ def todo(study: Study, ended: Iterable[Took], *, closed: bool = False) -> Todo:
     searched = sum(item.move not in ("baseline", "confirm") for item in known)
     confirm = study.search.confirm
     leaders = sum(item.move == "confirm" and item.baseline is None for item in known)
-    real = sum(item.move == "confirm" and item.baseline is not None for item in known)
+    twins = sum(item.move == "confirm" and item.baseline == TWIN for item in known)
+    real = sum(item.move == "confirm" and item.baseline not in (None, TWIN) for item in known)
     return Todo(
         baselines=tuple(inspectors[baselines:]),
         search=0 if closed else max(0, max(study.search.trials, len(inspectors)) - len(inspectors) - searched),
-        confirm_real=max(0, len(study.inspectors) + confirm.top - real) if confirm.top else 0,
+        confirm_real=max(0, len(study.inspectors) - real) if confirm.top else 0,
         confirm_leaders=max(0, confirm.top - leaders),
+        confirm_twins=max(0, confirm.top - twins),
     )
 
 

@@ -61,9 +61,9 @@ def test_a_trial_tells_what_it_took() -> None:
 
 def test_what_is_to_come_is_counted_by_kind() -> None:
     study = study_of(confirm=ConfirmSettings(top=2))
-    assert todo(study, []) == Todo(baselines=("small", "large"), search=38, confirm_real=4, confirm_leaders=2)
+    assert todo(study, []) == Todo(baselines=("small", "large"), search=38, confirm_real=2, confirm_leaders=2, confirm_twins=2)
     ended = [REAL, REAL, BASE, BASE._replace(move="confirm"), REAL._replace(move="confirm", baseline=TWIN)]
-    assert todo(study, ended) == Todo(search=37, confirm_real=3, confirm_leaders=1)
+    assert todo(study, ended) == Todo(search=37, confirm_real=2, confirm_leaders=1, confirm_twins=1)
     assert todo(study, ended, closed=True).search == 0
     assert todo(study_of(confirm=ConfirmSettings(top=0)), ended).trials == 37
 
@@ -120,6 +120,14 @@ def test_confirmations_take_as_many_times_a_trial_as_they_have_seeds() -> None:
     once, thrice = (forecast(study_of(confirm=ConfirmSettings(top=2, seeds=seeds)), Todo(confirm_real=3), known, workers=1) for seeds in (1, 3))
     assert once is not None and thrice is not None
     assert thrice.hours.typical / once.hours.typical == pytest.approx(3.0, rel=0.05)
+
+
+def test_the_inspector_of_a_leader_is_ready_where_none_varies() -> None:
+    study = study_of(confirm=ConfirmSettings(top=3, seeds=3))
+    fixed = replace(study, space=study.space.narrow({"inspector.small.lr": 1e-3, "inspector.large.lr": 1e-3}))
+    found = [forecast(one, Todo(confirm_twins=3), [BASE, REAL] * 10, workers=1) for one in (study, fixed)]
+    assert found[0] is not None and found[1] is not None
+    assert found[0].hours.typical > 0.09 and found[1].hours.high == 0.0
 
 
 def test_one_trial_takes_as_long_as_it_takes_however_many_workers_there_are() -> None:
