@@ -165,7 +165,9 @@ class Model:
             return
         known = self.generators[name]
         known.running.discard(record.trial)
+        # A record lists also what it found: of a trial that was promoted, the marks before its own.
         mine = {stage["key"]: stage for stage in record.stages if stage["key"] not in self._paid and stage["stage"] != "diagnostics"}
+        self._paid |= mine.keys()
         trained = [self._cost(stage) for stage in mine.values() if stage["stage"] == "generator"]
         if trained:
             known.seconds.setdefault(mark, sum(trained))
