@@ -283,7 +283,7 @@ def write_table(table: Table, path: Path) -> None:
         "provenance": dict(table.about.provenance),
         "notes": list(table.about.notes),
     }
-    written = pa.table(table.columns).replace_schema_metadata({METADATA: json.dumps(plain, sort_keys=True).encode()})
+    written = pa.table(table.columns).replace_schema_metadata({METADATA: json.dumps(plain).encode()})
     pq.write_table(written, path, compression="zstd")
 
 

@@ -35,7 +35,7 @@ from search.replay.measure import Yardstick  # noqa: E402
 from search.replay.ours import Search, study_plan, table_study  # noqa: E402
 from search.replay.simulation import Player, simulate  # noqa: E402
 from search.replay.stock import Asha, Stock  # noqa: E402
-from search.replay.table import Table, read_table  # noqa: E402
+from search.replay.table import Table, TableError, read_table  # noqa: E402
 from search.studies.study import StoppingSettings  # noqa: E402
 
 OURS = "ours"
@@ -214,4 +214,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except TableError as error:
+        sys.exit(str(error))
