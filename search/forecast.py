@@ -259,7 +259,7 @@ def _range(values: Array) -> Range:
 def show_hours(hours: float) -> str:
     """Writes a time as people say it."""
     seconds = 3600 * hours
-    for most, size, unit, digits in ((90, 1, "s", 0), (5400, 60, "min", 0), (math.inf, 3600, "h", 1)):
+    for most, size, unit, digits in ((90, 1, "s", 0), (600, 60, "min", 1), (5400, 60, "min", 0), (math.inf, 3600, "h", 1)):
         if seconds < most:
             return f"{seconds / size:.{digits}f} {unit}"
     return f"{hours:.0f} h"

@@ -150,7 +150,7 @@ def test_time_in_which_several_ran_counts_once() -> None:
     assert parallelism([]) == 1.0
 
 
-@pytest.mark.parametrize(("hours", "said"), [(0.01, "36 s"), (0.5, "30 min"), (2.04, "2.0 h"), (120.0, "120.0 h")])
+@pytest.mark.parametrize(("hours", "said"), [(0.01, "36 s"), (0.03, "1.8 min"), (0.5, "30 min"), (2.04, "2.0 h"), (120.0, "120.0 h")])
 def test_hours_are_written_as_people_say_them(hours: float, said: str) -> None:
     assert show_hours(hours) == said
     assert show_range(Range(hours, hours, hours)) == said
