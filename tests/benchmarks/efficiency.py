@@ -159,9 +159,9 @@ def report(shape: str, found: Mapping[str, Sequence[Outcome]], unit_s: float) ->
         low, middle, high = (quantile(seconds, at) for at in (0.25, 0.5, 0.75))
         times, least, most = ratio(mine, seconds)
         limit = LIMITS.get(shape, dict.fromkeys(LIMITS["as measured"], 1.0)).get(name)
-        exceeded = limit is not None and not times <= limit
-        kept = kept and not exceeded
-        told = f"  at most {limit:.2f}{', exceeded' if exceeded else ''}" if limit is not None else ""
+        kept = kept and (limit is None or times <= limit)
+        verdict = ", undecided: neither reached it" if math.isnan(times) else ", exceeded" if limit is not None and times > limit else ""
+        told = f"  at most {limit:.2f}{verdict}" if limit is not None else ""
         reached = f"{sum(map(math.isfinite, seconds))}/{len(seconds)}"
         final = quantile([outcome.final for outcome in outcomes], 0.5)
         spread, interval = f"{low:.0f} to {high:.0f}", f"{least:.2f} to {most:.2f}"
