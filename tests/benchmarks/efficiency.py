@@ -191,7 +191,7 @@ def main() -> int:
     settings = Settings(workers=given.workers, budget_trials=given.budget, share=given.share, quantile=given.quantile, reduction=given.reduction)
     seeds = [seed for seed in range(given.seeds) if given.half == "all" or seed % 2 == (given.half == "reported")]
     wanted = [name for name in strategies(given.reduction) if name not in ABLATIONS or given.ablations]
-    names = [name for name in wanted if name == OURS or given.strategies is None or name in given.strategies]
+    names = [name for name in wanted if name == OURS or name in ABLATIONS or given.strategies is None or name in given.strategies]
     kept = True
     with ProcessPoolExecutor(max_workers=given.processes) as pool:
         for source in [*given.tables, *map(str, given.made_up)]:
