@@ -6,12 +6,12 @@ scaled to 0 to 1, lower is better; what lies beyond the reference point counts n
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from search.fronts import sign
+from reports.fronts import hypervolume
+from search.fronts import gains, non_dominated, sign
 from search.replay.simulation import Course
 from search.replay.table import Table, TableError
 
@@ -33,7 +33,8 @@ class Yardstick:
         self._best, self.reference = signed.min(axis=0), np.quantile(signed, quantile, axis=0)
         if flat := [goal.score for goal, low, high in zip(self._goals, self._best, self.reference, strict=True) if not low < high]:
             raise TableError(f"{table.where}: {', '.join(flat)}: the same in all rows up to the reference point, so that nothing can be gained")
-        self.best = hypervolume(self._scaled(point.scores for point in table.points.values()))
+        every = non_dominated(np.array(self._scaled(point.scores for point in table.points.values())))
+        self.best = hypervolume(every.tolist(), [1.0] * len(self._goals))
 
     def _scaled(self, scores: Iterable[Mapping[str, float | None]]) -> list[tuple[float, ...]]:
         """Scales what has all objectives and lies within the reference point."""
@@ -50,14 +51,13 @@ class Yardstick:
 
     def shares(self, course: Course) -> list[tuple[float, float]]:
         """Lists, for each end of a trial that gained something, the seconds worked until then and the share of the table's best hypervolume."""
-        front: list[tuple[float, ...]] = []
+        front, reached = np.zeros((0, len(self._goals))), 0.0
         shares: list[tuple[float, float]] = []
         for end in course.ends:
             for point in self._scaled([end.result.scores]):
-                if any(all(a <= b for a, b in zip(other, point, strict=True)) for other in front):
-                    continue
-                front = [other for other in front if not all(a <= b for a, b in zip(point, other, strict=True))] + [point]
-                shares.append((end.compute_s, hypervolume(front) / self.best))
+                if (gain := float(gains(np.array([point]), front, np.ones(len(point)))[0])) > 0.0:
+                    front, reached = non_dominated(np.vstack([front, point])), reached + gain / self.best
+                    shares.append((end.compute_s, reached))
         return shares
 
     def seconds_to(self, course: Course, share: float) -> float:
@@ -67,18 +67,3 @@ class Yardstick:
     def share_at(self, course: Course, seconds: float = math.inf) -> float:
         """Gives the share that was reached within so many seconds of work."""
         return max((reached for worked, reached in self.shares(course) if worked <= seconds), default=0.0)
-
-
-def hypervolume(points: Sequence[Sequence[float]]) -> float:
-    """Measures what points in [0, 1]^n dominate of it, lower being better, by slicing along the last objective."""
-    if not points:
-        return 0.0
-    if len(points[0]) == 1:
-        return 1.0 - min(point[0] for point in points)
-    ordered = sorted(points, key=lambda point: point[-1])
-    heights: list[Any] = [point[-1] for point in ordered] + [1.0]
-    if len(points[0]) == 2:
-        best = np.minimum.accumulate([point[0] for point in ordered])
-        return float(((1.0 - best) * np.diff(heights)).sum())
-    slices = ((heights[i + 1] - heights[i], i + 1) for i in range(len(ordered)))
-    return sum(height * hypervolume([point[:-1] for point in ordered[:count]]) for height, count in slices if height > 0)

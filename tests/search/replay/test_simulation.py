@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from small_table import BASELINE_S, small_table
 
-from search.replay.measure import Yardstick, hypervolume
+from search.replay.measure import Yardstick
 from search.replay.simulation import Course, Job, Result, Rung, simulate
 from search.replay.table import TableError
 
@@ -103,13 +103,6 @@ def test_a_budget_cuts_off_what_is_under_way() -> None:
 def test_the_trial_on_real_images_alone_costs_what_the_table_says() -> None:
     course = simulate(Script({"baseline": "plain", "inspector.kind": "fcn"}), small_table(), workers=1)
     assert course.compute_s == BASELINE_S and course.ends[0].result.scores["val_accuracy"] is None
-
-
-def test_hypervolume_agrees_with_closed_forms() -> None:
-    assert hypervolume([]) == 0.0
-    assert hypervolume([(0.25, 0.5), (0.5, 0.25), (0.5, 0.5)]) == pytest.approx(0.75 * 0.5 + 0.5 * 0.25)
-    assert hypervolume([(0.0, 0.0, 0.0)]) == 1.0
-    assert hypervolume([(0.5, 0.5, 0.0), (0.0, 0.0, 0.5)]) == pytest.approx(0.5 + 0.25 - 0.125)
 
 
 def test_shares_grow_to_one_with_the_whole_table() -> None:
