@@ -51,6 +51,8 @@ class Known:
     """Seconds that training took from the mark before to this one."""
     broken: bool = False
     """Its training failed."""
+    latest: int | None = None
+    """The last trial that ended with it, be it at a rung."""
     running: set[int] = field(default_factory=set)
     """Trials that run and need it."""
 
@@ -58,11 +60,6 @@ class Known:
     def mark(self) -> float:
         """The latest mark that it stands at; 0 where it stands at none."""
         return max((*self.distances, *self.trials), default=0.0)
-
-    @property
-    def latest(self) -> int | None:
-        """The last trial that ended with it; None where all were stopped."""
-        return max((trial for trials in self.trials.values() for trial in trials), default=None)
 
     @property
     def rate(self) -> float | None:
@@ -165,6 +162,7 @@ class Model:
             return
         known = self.generators[name]
         known.running.discard(record.trial)
+        known.latest = record.trial
         # A record lists also what it found: of a trial that was promoted, the marks before its own.
         mine = {stage["key"]: stage for stage in record.stages if stage["key"] not in self._paid and stage["stage"] != "diagnostics"}
         self._paid |= mine.keys()

@@ -289,3 +289,19 @@ def test_ranks_agree_with_their_definition(points: list[tuple[int, int]]) -> Non
     for number, level in found.items():
         better = [found[other] for other in values if beats(other, number)]
         assert level == (max(better) + 1 if better else 0)
+
+
+def test_a_generator_whose_trial_was_stopped_at_a_rung_is_known_by_its_score_there() -> None:
+    play = Play(trials=60)
+    play.go(16)
+    while (move := play.take(end=False)).kind != "explore":
+        play.end(len(play.asked) - 1, *outcome(move.fixed))
+    number = len(play.asked) - 1
+    record = Record(trial=number, state="pruned", message="stopped", rungs={"2": 0.01}, started_s=0.0, ended_s=1.0, epoch=1)
+    play.records[number] = record
+    moves = play.moves()
+    known = moves.model.known(move.fixed)
+    assert known.distances[2.0] == 0.01 and known.latest == number and not known.trials and not known.running
+    following = moves.next(number + 1, is_free=lambda move: True)
+    assert isinstance(following, Move)
+    assert following.kind != "explore" and following.parent == number, "a better generator than any other is worth an inspector"
