@@ -6,28 +6,17 @@ lies in the middle: what tells its trial apart is the choice above it.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.domains import Choice, Domain, Fixed, Float, Int
+from spaces.domains import Choice, Domain, Fixed, Float, Int, Scalar
 
 APART = math.sqrt(0.5)
 """Of two columns in which two names differ, so that the points are at distance 1."""
 MIDDLE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """One setting that varies."""
-
-    domain: Domain
-    first: int
-    """Its first column."""
-    width: int
 
 
 class Encoder:
@@ -38,48 +27,50 @@ class Encoder:
     """
 
     def __init__(self, domains: Mapping[str, Domain]) -> None:
-        self._axes: dict[str, _Axis] = {}
-        columns = 0
-        for name, domain in domains.items():
-            if isinstance(domain, Fixed) or (hasattr(domain, "choices") and len(domain.choices) < 2):
-                continue
-            width = len(domain.choices) if hasattr(domain, "choices") and not _is_ordered(domain) else 1
-            self._axes[name] = _Axis(domain, columns, width)
-            columns += width
-        self.columns = columns
-        self.settings = tuple(self._axes)
+        varied = {name: domain for name, domain in domains.items() if not isinstance(domain, Fixed) and len(getattr(domain, "choices", "ab")) > 1}
+        self.settings = tuple(varied)
         """Names of the settings that vary, in the order of the columns."""
-        self.owner: NDArray[np.intp] = np.repeat(np.arange(len(self._axes)), [axis.width for axis in self._axes.values()])
+        self._ranges: dict[str, tuple[int, float, float, bool]] = {}
+        self._listed: dict[str, dict[Any, tuple[int, float]]] = {}
+        absent: list[float] = []
+        owner: list[int] = []
+        for at, (name, domain) in enumerate(varied.items()):
+            first = len(absent)
+            if isinstance(domain, Float | Int):
+                low, high = (math.log(end) if domain.log else float(end) for end in (domain.low, domain.high))
+                self._ranges[name] = (first, low, high - low, domain.log)
+                absent.append(MIDDLE)
+            elif _is_ordered(domain.choices) and not isinstance(domain, Choice):
+                ranked = sorted(domain.choices, key=_number)
+                self._listed[name] = {value: (first, rank / (len(ranked) - 1)) for rank, value in enumerate(ranked)}
+                absent.append(MIDDLE)
+            else:
+                self._listed[name] = {value: (first + i, APART) for i, value in enumerate(domain.choices)}
+                absent += [0.0] * len(domain.choices)
+            owner += [at] * (len(absent) - first)
+        self._absent = np.array(absent)
+        self.columns = len(absent)
+        self.owner: NDArray[np.intp] = np.array(owner, dtype=np.intp)
         """(columns,): which setting each column belongs to."""
 
     def encode(self, params: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Gives the row of a trial's settings, (columns,); settings that are not its own are passed over."""
-        row = np.zeros(self.columns)
-        for name, axis in self._axes.items():
-            if name not in params:
-                row[axis.first : axis.first + axis.width] = MIDDLE if axis.width == 1 else 0.0
-            elif axis.width == 1:
-                row[axis.first] = _share(axis.domain, params[name])
-            elif (at := _place(axis.domain, params[name])) is not None:
-                row[axis.first + at] = APART
+        """Gives the row of a trial's settings, (columns,). Settings that are not its own are passed over, and so are names outside of a list: only a
+        study's own points have such."""
+        row = self._absent.copy()
+        for name, value in params.items():
+            if (found := self._ranges.get(name)) is not None:
+                column, low, width, log = found
+                row[column] = ((math.log(max(value, 1e-300)) if log else value) - low) / width
+            elif (places := self._listed.get(name)) is not None and (place := places.get(value)) is not None:
+                row[place[0]] = place[1]
         return row
 
 
-def _is_ordered(domain: Domain) -> bool:
+def _is_ordered(choices: Sequence[Scalar]) -> bool:
     """Says whether a list holds numbers alone, which have an order."""
-    return not isinstance(domain, Choice) and all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in domain.choices)  # type: ignore[union-attr]
+    return all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
 
 
-def _place(domain: Domain, value: Any) -> int | None:
-    """Finds a value among the choices; None for one that only a study names and that is never suggested."""
-    choices = domain.choices  # type: ignore[union-attr]
-    return choices.index(value) if value in choices else None
-
-
-def _share(domain: Domain, value: Any) -> float:
-    """Says how far a number is on the way from the lowest to the highest."""
-    if not isinstance(domain, Float | Int):
-        ranked = sorted(domain.choices)  # type: ignore[union-attr]
-        return float(np.searchsorted(ranked, value)) / (len(ranked) - 1)
-    low, high, value = (math.log(max(x, 1e-300)) if domain.log else float(x) for x in (domain.low, domain.high, value))
-    return (value - low) / (high - low)
+def _number(value: Scalar) -> float:
+    assert isinstance(value, int | float)
+    return float(value)

@@ -123,9 +123,12 @@ class Model:
 
     def parts(self, params: Mapping[str, Any]) -> tuple[Settings, float, Settings]:
         """Splits a trial's settings: generator, mark, what stands behind it."""
-        upstream = frozenset(item for item in params.items() if self.is_upstream(item[0]))
-        rest = frozenset(item for item in params.items() if item[0] != MARK and not self.is_upstream(item[0]))
-        return upstream, float(params.get(MARK, 0.0)), rest
+        upstream: list[tuple[str, Any]] = []
+        rest: list[tuple[str, Any]] = []
+        for item in params.items():
+            if item[0] != MARK:
+                (upstream if self.is_upstream(item[0]) else rest).append(item)
+        return frozenset(upstream), float(params.get(MARK, 0.0)), frozenset(rest)
 
     def known(self, params: Mapping[str, Any]) -> Known:
         """Gives what is known of the generator of a trial's settings; nothing, of one that nobody asked for."""
