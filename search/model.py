@@ -51,6 +51,8 @@ class Known:
     """Seconds that training took from the mark before to this one."""
     broken: bool = False
     """Its training failed."""
+    kept: bool = False
+    """A trial of it kept the study's limits."""
     latest: int | None = None
     """The last trial that ended with it, be it at a rung."""
     running: set[int] = field(default_factory=set)
@@ -190,7 +192,9 @@ class Model:
         told = Told(trial=record.trial, generator=known, mark=mark, number=number, rest=rest, row=row, values=signed, seconds=seconds)
         self.best.add(signed, told)
         self.latest = [*self.latest, told][-MOST // 2 :]
-        if violation(record, self._limits) == 0.0 and not any(all(a <= b for a, b in zip(other, signed, strict=True)) for other in self.front):
+        kept = violation(record, self._limits) == 0.0
+        known.kept = known.kept or kept
+        if kept and not any(all(a <= b for a, b in zip(other, signed, strict=True)) for other in self.front):
             self.front = [other for other in self.front if not all(a <= b for a, b in zip(signed, other, strict=True))] + [signed]
 
     def _measure(self, trial: int, known: Known, mark: float, distance: float) -> None:

@@ -78,7 +78,7 @@ class Proposals:
 
     def best(self, fitted: Fitted) -> Proposal | None:
         """Finds what adds most for each second; None where nothing is left to try."""
-        candidates = list(self._candidates(fitted))
+        candidates = list(self.candidates(fitted))
         if not candidates:
             return None
         expected = fitted.expect(candidates)
@@ -105,7 +105,7 @@ class Proposals:
         following = next(mark for mark in ladder if mark > known.mark)
         return ("promote" if known.mark else "explore"), following
 
-    def _candidates(self, fitted: Fitted) -> Iterator[Candidate]:
+    def candidates(self, fitted: Fitted) -> Iterator[Candidate]:
         """Lists generators at the marks that they have or can reach, with different settings behind them."""
         behind: dict[str, list[tuple[Mapping[str, Any], Array]]] = {}
         for known in self._generators(fitted):
@@ -115,7 +115,7 @@ class Proposals:
             ladder = self._ladder[family]
             for mark in ladder:
                 held = mark in known.distances or mark in known.trials
-                goes_on = "promote" in self._kinds or mark == ladder[0]
+                goes_on = mark == ladder[0] or ("promote" in self._kinds and (known.kept or not known.trials))
                 grows = mark > known.mark and goes_on and not known.running and not known.broken
                 if not (grows or (held and "reuse" in self._kinds)):
                     continue

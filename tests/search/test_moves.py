@@ -1,4 +1,5 @@
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.records import Asked, Record
+from search.expectations import Expectations
 from search.fronts import ranks
 from search.model import MARK
-from search.moves import DRAW_ONE_OF, Move, Moves, Plan, starting_points
+from search.moves import DRAW_ONE_OF, KINDS, Move, Moves, Plan, starting_points
+from search.proposals import Proposals
 from search.studies.recipes import baseline_params
-from search.studies.study import Objective
+from search.studies.study import Limit, Objective
 
 GOALS = (Objective(score="val_accuracy", direction="maximize"), Objective(score="val_kid_random", direction="minimize"))
 
@@ -305,3 +308,21 @@ def test_a_generator_whose_trial_was_stopped_at_a_rung_is_known_by_its_score_the
     following = moves.next(number + 1, is_free=lambda move: True)
     assert isinstance(following, Move)
     assert following.kind != "explore" and following.parent == number, "a better generator than any other is worth an inspector"
+
+
+def test_a_generator_all_of_whose_trials_break_a_limit_is_not_promoted() -> None:
+    play = Play(trials=32)
+    play.go(7)
+    move = play.next()
+    assert isinstance(move, Move) and move.kind == "promote" and move.parent is not None
+    own = [number for trials in play.moves().model.known(move.fixed).trials.values() for number in trials]
+    best = max(play.records[number].scores["val_accuracy"] or 0.0 for number in own)
+    limit = Limit(score="val_accuracy", bound=best + 1e-6, direction="maximize")
+    study = replace(play.study, limits=(limit,))
+    for plan, marks in ((play.plan, {2.0, 4.0}), (replace(play.plan, study=study), {2.0})):
+        play.change(plan)
+        model = play.moves().model
+        fitted = Expectations(model).fit()
+        assert fitted is not None
+        weighed = Proposals(study.space, model, dict.fromkeys(model.families, (2.0, 4.0)), random.Random(0), KINDS).candidates(fitted)
+        assert {candidate.mark for candidate in weighed if candidate.generator.name == model.known(move.fixed).name} == marks
