@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from reports.records import Asked, Record
-from search.ending import Ending
-from search.index import Index
-from search.ledger import LOST_WORKERS, Ledger
 from search.moves import Move, Moves, Plan
+from search.runs.index import Index
+from search.runs.ledger import LOST_WORKERS, Ledger
 from search.schedulers import Rungs
+from search.spending.ending import Ending
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe, Unit
 from trainables.store import Store

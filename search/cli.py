@@ -33,7 +33,7 @@ ERRORS = {
     "search.studies.document.DocumentError": USAGE,
     "reports.records.RecordError": FAILED,
     "cluster.connect.ClusterError": FAILED,
-    "search.lease.RunError": FAILED,
+    "search.runs.lease.RunError": FAILED,
 }
 
 
@@ -151,8 +151,8 @@ def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str 
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def runs(folder: Path, as_json: bool) -> None:
     """List the runs there are."""
-    from search.status import summarize
-    from search.tables import show_runs
+    from search.runs.status import summarize
+    from search.runs.tables import show_runs
 
     found = [summarize(path.parent) for path in sorted(folder.glob("*/study.yaml"))]
     if as_json:
@@ -167,8 +167,8 @@ def stop(run_: str) -> None:
     """Ask a running study to save and stop."""
     import time
 
-    from search.lease import holder, is_alive
-    from search.ledger import request_stop
+    from search.runs.lease import holder, is_alive
+    from search.runs.ledger import request_stop
 
     folder = _run_folder(run_)
     driver = holder(folder)
@@ -184,8 +184,8 @@ def stop(run_: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def status(run_: str, as_json: bool) -> None:
     """Say where a run stands, from its files alone."""
-    from search.status import summarize
-    from search.tables import show_status
+    from search.runs.status import summarize
+    from search.runs.tables import show_status
 
     found = summarize(_run_folder(run_))
     if as_json:
@@ -212,7 +212,7 @@ def report(run_: str) -> None:
 def rerun(run_: str, trial: int, anew: bool, debug: bool, device: str) -> None:
     """Run one trial again in this process, and compare its scores with the recorded ones; the run itself stays as it is."""
     from search.rerun import rerun as again
-    from search.tables import show_rerun
+    from search.runs.tables import show_rerun
 
     show_rerun(again(_run_folder(run_), trial, anew=anew, debug=debug, device=device, say=lambda line: click.echo(line, err=True)))
 
@@ -230,8 +230,8 @@ def system(run_: str, out: Path, trial: int | None, unseen: tuple[str, ...], set
     A router names the surface of an image or calls it unseen; the surface's own detector then finds defects. Detectors that the store has not yet are
     trained; the thresholds come from validation, the scores from the test images.
     """
+    from search.runs.tables import show
     from search.system import make_system, score_rows
-    from search.tables import show
 
     if any(out.glob("*")) and not force:
         raise click.UsageError(f"{out} is not empty. Give --force to overwrite the system that lies there, or another folder.")
@@ -313,7 +313,7 @@ def preset() -> None:
 @preset.command("list")
 def preset_list() -> None:
     """List the ready study files."""
-    from search.tables import show
+    from search.runs.tables import show
 
     rows = []
     for name, text in _presets().items():
@@ -346,7 +346,7 @@ def doctor(runs: str, store: str, as_json: bool) -> None:
     import dataclasses
 
     from cluster.doctor import examine
-    from search.tables import show_findings
+    from search.runs.tables import show_findings
 
     findings = list(examine(folders={"runs": runs, "store": store}))
     if as_json:
@@ -369,7 +369,7 @@ def schema() -> None:
 @click.argument("path", default="store")
 def store(path: str) -> None:
     """List what a store keeps, stage by stage."""
-    from search.tables import show_store
+    from search.runs.tables import show_store
     from trainables.store import Store
 
     if "://" not in path and not Path(path).is_dir():
@@ -445,7 +445,7 @@ def _data_settings(path: Path, *, dataset: str | None = None, boxes: str | None 
 
 def _check(settings: "DataSettings") -> None:
     """Prints what is wrong with a data set; ends the process where a run would refuse it."""
-    from search.tables import show_examination
+    from search.runs.tables import show_examination
     from trainables.datasets.check import examine
 
     found = examine(settings)

@@ -18,8 +18,8 @@ from reports.records import Asked, Record
 from reports.run import Trial, show
 from reports.trust import Bounds, pairs, trust
 from reports.trust import describe as describe_trust
-from search.forecast import Forecast, show_range
-from search.status import describe, standing
+from search.runs.status import describe, standing
+from search.spending.forecast import Forecast, show_range
 from trainables.progress import Progress
 
 QUIET_PERIOD_S = 60.0

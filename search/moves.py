@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reports.records import Asked, Record
-from search.budget import StageCost, measured
 from search.confirm import fresh_units, inspector_of, to_confirm
-from search.expectations import Expectations
-from search.model import MARK, Model
-from search.proposals import Proposals
+from search.models.expectations import Expectations
+from search.models.model import MARK, Model
+from search.models.proposals import Proposals
 from search.samplers import Sampled
+from search.spending.budget import StageCost, measured
 from search.studies.recipes import paper_params, try_params
 from search.studies.study import Study
 from trainables.recipe import Unit

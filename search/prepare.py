@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from reports.records import write_json, write_whole
-from search.lease import Lease
-from search.ledger import Ledger
+from search.runs.lease import Lease
+from search.runs.ledger import Ledger
 from search.studies.checks import uses_attributes, validate
 from search.studies.measured import group_problems, read_groups
 from search.studies.recipes import preprocess_part, preprocess_points

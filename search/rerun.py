@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reports.records import Asked, Record, read_record, trial_folder, trial_numbers
-from search.driver import TRIAL_FUNCTION
-from search.lease import RunError
+from search.execution.driver import TRIAL_FUNCTION
+from search.runs.lease import RunError
 from search.studies.study import Study
 from search.studies.study_file import load_study
 from trainables.progress import Progress, Scores

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.resources import default_workers, detect
-from search.driver import TRIAL_FUNCTION, Means, Watcher, drive
-from search.ending import refuse_budget
-from search.ledger import Ledger
+from search.execution.driver import TRIAL_FUNCTION, Means, Watcher, drive
 from search.prepare import Place, begun, resolve
+from search.runs.ledger import Ledger
+from search.spending.ending import refuse_budget
+from search.spending.took import earlier_trials, took
 from search.studies.checks import validate
 from search.studies.study import Study
-from search.took import earlier_trials, took
 from trainables.store import Store
 
 
@@ -61,7 +61,7 @@ def dry_run(
     Raises:
         StudyError, BadInput: it cannot be run.
     """
-    from search.dry_run import foresee, lines
+    from search.spending.dry_run import foresee, lines
 
     validate(study)
     machine = detect()

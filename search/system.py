@@ -10,7 +10,7 @@ from cluster.resources import detect
 from reports.records import write_whole
 from reports.run import Run, Trial, read_run
 from reports.verdict import headline_score, verdict
-from search.status import standing
+from search.runs.status import standing
 from search.studies.document import read_document
 from search.studies.study import Study, StudyError
 from search.studies.study_file import load_study

@@ -13,11 +13,11 @@ from typing import Any
 
 from reports.records import Asked, Record
 from search.asker import Asker
-from search.driver import recipe_builder
-from search.ledger import Attempts, Ledger
+from search.execution.driver import recipe_builder
 from search.moves import Plan, starting_points
 from search.replay.simulation import Course, Job, Result, Rung, simulate
 from search.replay.table import Table, TableError
+from search.runs.ledger import Attempts, Ledger
 from search.studies.recipes import baseline_params
 from search.studies.study import ConfirmSettings, Resolved, SearchSettings, Study
 from spaces.domains import SpaceError

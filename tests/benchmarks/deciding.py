@@ -28,7 +28,7 @@ import yaml  # noqa: E402
 
 from reports.records import Asked, Record  # noqa: E402
 from search.distributions import distributions  # noqa: E402
-from search.driver import recipe_builder  # noqa: E402
+from search.execution.driver import recipe_builder  # noqa: E402
 from search.moves import Move, Moves, Plan  # noqa: E402
 from search.studies.recipes import baseline_params  # noqa: E402
 from search.studies.study import Resolved, Study  # noqa: E402

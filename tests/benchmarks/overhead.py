@@ -47,8 +47,8 @@ def product(folder: Path, trials: int) -> tuple[float, float]:
     """Runs empty trials as `tundish run` would; gives seconds a trial, and of it those of the report at the end."""
     from fake_study import Silent, make_study
 
-    from search.driver import Means, drive, refresh
-    from search.ledger import Ledger
+    from search.execution.driver import Means, drive, refresh
+    from search.runs.ledger import Ledger
     from trainables.store import Store
 
     study = make_study(folder, trials=trials, top=0)

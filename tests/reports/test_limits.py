@@ -8,7 +8,7 @@ from reports.figures import hypervolume, pareto_front
 from reports.page import notes, render
 from reports.run import Run, read_run
 from reports.verdict import verdict
-from search.status import summarize
+from search.runs.status import summarize
 
 
 def limited(fake_run: Callable[..., Path], folder: Path, limits: dict[str, dict[str, float]], **changes: bool) -> Run:

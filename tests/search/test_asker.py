@@ -9,9 +9,9 @@ from fake_study import fixed_cost, make_study
 
 from reports.records import Asked, Record, read_record, trial_folder
 from search.asker import FINISHED, WAIT, Asker, Failure
-from search.driver import recipe_builder
-from search.ledger import LOST_WORKERS, Ledger
+from search.execution.driver import recipe_builder
 from search.moves import Plan, starting_points
+from search.runs.ledger import LOST_WORKERS, Ledger
 from search.studies.recipes import baseline_params
 from trainables.progress import Progress, Scores, StageUse
 from trainables.store import Store

@@ -16,8 +16,8 @@ from PIL import Image
 
 from reports.records import Asked, Record, trial_folder, write_record
 from search import cli
-from search.lease import Lease
-from search.ledger import STOP_FILE
+from search.runs.lease import Lease
+from search.runs.ledger import STOP_FILE
 
 BARE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
@@ -91,7 +91,7 @@ def test_errors_that_have_an_exit_code_exist() -> None:
         ("trainables.errors.SettingsError", 2),
         ("trainables.errors.StoreError", 1),
         ("search.studies.study.StudyError", 2),
-        ("search.lease.RunError", 1),
+        ("search.runs.lease.RunError", 1),
         ("cluster.connect.ClusterError", 1),
     ],
 )
@@ -103,7 +103,7 @@ def test_a_known_error_is_one_message_and_an_exit_code(
     def fail(folder: Path) -> None:
         raise getattr(importlib.import_module(module), kind)("what is wrong\n  and its cure")
 
-    monkeypatch.setattr("search.status.summarize", fail)
+    monkeypatch.setattr("search.runs.status.summarize", fail)
     monkeypatch.setattr(sys, "argv", ["tundish", "status", "welds"])
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -115,7 +115,7 @@ def test_an_unforeseen_error_keeps_its_traceback(run: Path, monkeypatch: pytest.
     def fail(folder: Path) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("search.status.summarize", fail)
+    monkeypatch.setattr("search.runs.status.summarize", fail)
     monkeypatch.setattr(sys, "argv", ["tundish", "status", "welds"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
@@ -125,7 +125,7 @@ def test_ctrl_c_is_130(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(folder: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("search.status.summarize", fail)
+    monkeypatch.setattr("search.runs.status.summarize", fail)
     monkeypatch.setattr(sys, "argv", ["tundish", "status", "welds"])
     with pytest.raises(SystemExit) as end:
         cli.main()

@@ -9,8 +9,8 @@ import pytest
 from reports.records import Asked, Record
 from reports.run import Trial
 from search.console import Console, Header, clock
-from search.forecast import Forecast, Range
-from search.status import describe, standing
+from search.runs.status import describe, standing
+from search.spending.forecast import Forecast, Range
 from trainables.progress import Progress
 
 

@@ -13,8 +13,8 @@ from optuna.storages.journal import JournalFileBackend
 from reports.records import Asked, Record
 from search.confirm import to_confirm
 from search.fronts import excesses, violation
-from search.index import JOURNAL, Index
 from search.moves import Moves, Plan, starting_points
+from search.runs.index import JOURNAL, Index
 from search.studies.recipes import baseline_params
 from search.studies.study import Limit, Resolved, StudyError
 from search.studies.study_file import continue_study, parse_study

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.records import Asked, Record
-from search.expectations import Expectations
 from search.fronts import ranks
-from search.model import MARK
+from search.models.expectations import Expectations
+from search.models.model import MARK
+from search.models.proposals import Proposals
 from search.moves import DRAW_ONE_OF, KINDS, Move, Moves, Plan, starting_points
-from search.proposals import Proposals
 from search.studies.recipes import baseline_params
 from search.studies.study import Limit, Objective
 

@@ -10,7 +10,7 @@ from fake_study import Silent
 
 from reports.records import Record, read_record, trial_folder
 from search.cli import cli
-from search.driver import OK
+from search.execution.driver import OK
 from search.runner import run_study
 from search.studies.study_file import parse_study
 

@@ -16,11 +16,11 @@ from fake_study import Silent
 from PIL import Image
 
 from reports.records import Asked, Record, RecordError, read_record, trial_folder, trial_numbers, write_json
-from search.driver import FAILED, INTERRUPTED, OK
-from search.lease import Lease, RunError
-from search.ledger import request_stop
+from search.execution.driver import FAILED, INTERRUPTED, OK
 from search.runner import run_study
-from search.status import summarize
+from search.runs.lease import Lease, RunError
+from search.runs.ledger import request_stop
+from search.runs.status import summarize
 from search.studies.study import StudyError
 from search.studies.study_file import load_study, parse_study
 from trainables.errors import DatasetError, StoreError
@@ -197,7 +197,7 @@ def test_an_overtaken_driver_stops_in_the_middle(running: Running) -> None:
     "ask", [lambda: request_stop(Path("runs/small")), lambda: os.kill(os.getpid(), signal.SIGINT), lambda: os.kill(os.getpid(), signal.SIGTERM)]
 )
 def test_a_stopped_study_says_the_line_that_continues_it(running: Running, monkeypatch: pytest.MonkeyPatch, ask: Callable[[], None]) -> None:
-    monkeypatch.setattr("search.driver.LOOK_S", 0.0)
+    monkeypatch.setattr("search.execution.driver.LOOK_S", 0.0)
     before = signal.getsignal(signal.SIGINT)
     told = Told(lambda asked: ask() if asked.trial == 2 else None)
     assert running(observer=told) == INTERRUPTED
@@ -265,15 +265,15 @@ def test_a_study_without_success_fails(running: Running) -> None:
 
 def test_a_report_is_refreshed_meanwhile(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr("search.driver.refresh", lambda ledger: seen.append(len(ledger.records)))
-    monkeypatch.setattr("search.refresh.PAUSE_S", 0.01)
+    monkeypatch.setattr("search.execution.driver.refresh", lambda ledger: seen.append(len(ledger.records)))
+    monkeypatch.setattr("search.runs.refresh.PAUSE_S", 0.01)
     monkeypatch.setenv("FAKE_PAUSE_S", "0.2")
     assert running() == OK
     assert seen[-1] == ALL and len(set(seen)) > 1
 
 
 def test_refreshing_takes_a_twentieth_of_the_time() -> None:
-    from search.refresh import Refresher
+    from search.runs.refresh import Refresher
 
     calls: list[float] = []
 

@@ -16,11 +16,11 @@ from rung_trials import make_rung_study
 
 from reports.records import Asked, Record, read_record, trial_folder, trial_numbers
 from search.asker import Asker
-from search.driver import Means, drive, recipe_builder
-from search.index import JOURNAL
-from search.ledger import Ledger
+from search.execution.driver import Means, drive, recipe_builder
 from search.moves import Plan, starting_points
-from search.status import summarize
+from search.runs.index import JOURNAL
+from search.runs.ledger import Ledger
+from search.runs.status import summarize
 from search.studies.recipes import baseline_params
 from search.studies.study import Study
 from trainables.progress import Progress, Scores, StageUse

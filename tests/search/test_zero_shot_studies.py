@@ -14,7 +14,7 @@ from reports.records import Record, read_record, trial_folder
 from reports.run import read_run
 from reports.zero_shot import tables
 from search.cli import cli
-from search.driver import OK
+from search.execution.driver import OK
 from search.runner import run_study
 from search.studies.study import StudyError
 from search.studies.study_file import parse_study

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from search.driver import Means, drive
-from search.index import Index
-from search.ledger import Ledger
+from search.execution.driver import Means, drive
 from search.moves import Plan, starting_points
+from search.runs.index import Index
+from search.runs.ledger import Ledger
 from search.studies.recipes import baseline_params
 from search.studies.study import ConfirmSettings, Objective, Resolved, SearchSettings, Storage, Study
 from spaces.domains import Categorical, Float, Int

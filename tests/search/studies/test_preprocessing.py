@@ -10,10 +10,10 @@ import pytest
 
 from reports.records import Asked
 from search.confirm import inspector_of
-from search.ledger import Ledger
-from search.model import UPSTREAM
+from search.models.model import UPSTREAM
 from search.prepare import Place, resolve
-from search.status import describe
+from search.runs.ledger import Ledger
+from search.runs.status import describe
 from search.studies.checks import patch_problems
 from search.studies.recipes import baseline_params, build_recipe, paper_params, reference_inspector
 from search.studies.schema import json_schema

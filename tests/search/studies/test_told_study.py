@@ -8,7 +8,7 @@ import pytest
 from fake_study import Silent
 
 from reports.records import Asked, Record, read_record, trial_folder
-from search.driver import OK, TRIAL_FUNCTION
+from search.execution.driver import OK, TRIAL_FUNCTION
 from search.runner import run_study
 from search.studies.study import StudyError
 from search.studies.study_file import load_study, parse_study

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 import pytest
 
 from reports.records import Asked, Record, RecordError, trial_folder, write_whole
-from search import ledger as ledger_module
-from search.lease import RunError
-from search.ledger import Attempts, Ledger, request_stop
+from search.runs import ledger as ledger_module
+from search.runs.lease import RunError
+from search.runs.ledger import Attempts, Ledger, request_stop
 
 
 def asked(number: int) -> Asked:

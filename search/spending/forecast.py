@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.confirm import TWIN
+from search.spending.took import Todo, Took
 from search.studies.study import Study
-from search.took import Todo, Took
 from spaces.domains import Choice, Fixed
 
 Array = NDArray[np.float64]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from search.encoding import Encoder
-from search.surrogate import Layout, Surrogate, choose
+from search.models.encoding import Encoder
+from search.models.surrogate import Layout, Surrogate, choose
 from spaces.domains import Categorical, Choice, Domain, Fixed, Float, Int
 
 

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
-from search.took import Took
+from search.spending.took import Took
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe
 from trainables.registry import resolve

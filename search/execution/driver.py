@@ -16,17 +16,17 @@ from typing import Protocol
 from reports.records import Asked, Record
 from reports.trust import Bounds
 from search.asker import FINISHED, WAIT, Asker, Build, Observer
-from search.attempt import Attempt, Halt
 from search.console import Header
-from search.ending import Ending
-from search.forecast import Forecast, forecast
+from search.execution.attempt import Attempt, Halt
 from search.fronts import violation
-from search.ledger import Ledger
 from search.moves import Plan, starting_points
-from search.refresh import Refresher
+from search.runs.ledger import Ledger
+from search.runs.refresh import Refresher
+from search.spending.ending import Ending
+from search.spending.forecast import Forecast, forecast
+from search.spending.took import todo, took
 from search.studies.recipes import baseline_params, build_recipe, drawing_settings, untrained_families
 from search.studies.study import Study
-from search.took import todo, took
 from trainables.errors import StoreError
 from trainables.progress import Progress
 from trainables.recipe import Recipe
@@ -157,7 +157,7 @@ def drive(
             if inline:
                 run_inline(asker, store, means, stop)
             else:
-                from search.on_ray import run_on_ray
+                from search.execution.on_ray import run_on_ray
 
                 run_on_ray(asker, store, means, stop)
     except Exception as error:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.model import FEW, Known, Model, Told
-from search.surrogate import Layout, Shape, Surrogate, choose
+from search.models.model import FEW, Known, Model, Told
+from search.models.surrogate import Layout, Shape, Surrogate, choose
 
 Array = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from search import lease
-from search.lease import EXPIRES_S, Holder, Lease, RunError, holder, is_alive, process_birth
+from search.runs import lease
+from search.runs.lease import EXPIRES_S, Holder, Lease, RunError, holder, is_alive, process_birth
 
 
 def write(run: Path, found: Holder) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.records import Asked, Record
-from search.budget import StageCost, measured
-from search.encoding import Encoder
 from search.fronts import levels, objective_values, sign, violation
+from search.models.encoding import Encoder
+from search.spending.budget import StageCost, measured
 from search.studies.study import Study
 from spaces.domains import Choice
 

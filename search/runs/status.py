@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from reports.records import Asked
 from reports.run import Run, Trial, better, read_run
-from search.budget import used_before
-from search.ending import read_ended
-from search.forecast import forecast
-from search.lease import holder, is_alive
+from search.runs.lease import holder, is_alive
+from search.spending.budget import used_before
+from search.spending.ending import read_ended
+from search.spending.forecast import forecast
+from search.spending.took import parallelism, todo, took
 from search.studies.study import StudyError
 from search.studies.study_file import load_study
-from search.took import parallelism, todo, took
 
 
 class Standing(NamedTuple):

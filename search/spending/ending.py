@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from reports.records import ENDED, Asked, Record, write_json
-from search.budget import Budget, Using, show_amount, used_before
-from search.forecast import forecast, show_range
-from search.ledger import Ledger
-from search.stops import Stops
+from search.runs.ledger import Ledger
+from search.spending.budget import Budget, Using, show_amount, used_before
+from search.spending.forecast import forecast, show_range
+from search.spending.stops import Stops
+from search.spending.took import Todo, Took, todo, took
 from search.studies.study import Study, StudyError
-from search.took import Todo, Took, todo, took
 from trainables.settings import to_plain
 from trainables.store import Store
 

@@ -12,7 +12,7 @@ import pytest
 from fake_study import make_study
 
 from search.asker import Failure
-from search.attempt import Attempt, Halt, from_json, to_json
+from search.execution.attempt import Attempt, Halt, from_json, to_json
 from search.studies.recipes import baseline_params, build_recipe
 from trainables.errors import DatasetError, SettingsError, StoreError, TrialFailure
 from trainables.progress import Progress, Scores, StageUse

@@ -68,7 +68,7 @@ def show_runs(found: Iterable[Mapping[str, Any]], *, folder: str) -> None:
 
 def show_status(found: Mapping[str, Any]) -> None:
     """Prints where one run stands."""
-    from search.forecast import Range, show_hours, show_range
+    from search.spending.forecast import Range, show_hours, show_range
 
     driver = found["driver"]
     click.echo(f"{found['run']}: {found['state']}" + (f" (process {driver['pid']} on {driver['host']})" if driver else ""))

@@ -10,9 +10,9 @@ from fake_study import make_study
 
 from reports.records import Asked, Record
 from search.confirm import TWIN
-from search.forecast import Range, forecast, show_hours, show_range
+from search.spending.forecast import Range, forecast, show_hours, show_range
+from search.spending.took import Todo, Took, covered_s, parallelism, todo, took
 from search.studies.study import ConfirmSettings, Study
-from search.took import Todo, Took, covered_s, parallelism, todo, took
 
 BASE = Took(
     move="explore",

@@ -1,4 +1,4 @@
-"""What ended trials took, and which trials are to come: what forecasts and budgets are made of. Called by `search.forecast` and `search.budget`."""
+"""What ended trials took, and which trials are to come: what forecasts and budgets are made of."""
 
 import contextlib
 import math

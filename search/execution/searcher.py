@@ -13,8 +13,8 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from search.asker import FINISHED, WAIT, Asker
-from search.attempt import Halt, from_json
-from search.worker import ITEM
+from search.execution.attempt import Halt, from_json
+from search.execution.worker import ITEM
 from trainables.errors import StoreError
 from trainables.progress import Progress
 

@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 from fake_study import Silent, make_study
 
-from search import cli, probe
-from search.probe import Asking, Beside, existing_store, first_stage
+from search import cli
 from search.runner import dry_run, run_study
+from search.spending import probe
+from search.spending.probe import Asking, Beside, existing_store, first_stage
 from search.studies.recipes import at_lowest_mark, baseline_params, build_recipe
 from search.studies.study import StudyError
 from search.studies.study_file import parse_study
@@ -142,8 +143,8 @@ def test_a_trial_is_asked_for_the_key_that_it_would_train_under(tmp_path: Path) 
 
 def make_resolved(folder: Path, text: str) -> Any:
     """Resolves a study in a folder, as the start of a run does."""
-    from search.ledger import Ledger
     from search.prepare import Place, resolve
+    from search.runs.ledger import Ledger
 
     storage = make_study(folder).storage
     study = replace(parse_study(text, "small.yaml"), storage=storage)

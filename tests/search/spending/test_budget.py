@@ -10,17 +10,17 @@ from fake_study import fixed_cost, make_study
 
 from reports.records import ENDED, Asked, Record
 from search.asker import FINISHED, WAIT, Asker
-from search.budget import Budget, Using, spent
-from search.driver import recipe_builder
-from search.ending import Ending, read_ended, refuse_budget, size_gib
-from search.ledger import Ledger
+from search.execution.driver import recipe_builder
 from search.moves import Plan, starting_points
-from search.stops import Stops
+from search.runs.ledger import Ledger
+from search.spending.budget import Budget, Using, spent
+from search.spending.ending import Ending, read_ended, refuse_budget, size_gib
+from search.spending.stops import Stops
+from search.spending.took import Todo, Took, todo
 from search.studies.budgets import BudgetSettings, StopSettings
 from search.studies.recipes import baseline_params
 from search.studies.study import Limit, Resolved, Study, StudyError
 from search.studies.study_file import continue_study, parse_study
-from search.took import Todo, Took, todo
 from trainables.progress import Scores, StageUse
 from trainables.store import Store
 

@@ -1,6 +1,6 @@
 """Optuna's view of a run: `optuna.journal`, an index derived from the records, for Optuna's own plots and its dashboard.
 
-Nothing is ever decided by this file: the search draws its suggestions from the records, in memory (`search.model`). So a journal that is missing,
+Nothing is ever decided by this file: the search draws its suggestions from the records, in memory (`search.models`). So a journal that is missing,
 torn or in disagreement with the records is simply written anew, in trial order. Called by the asker.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import tune
 
-from search.attempt import LAST, Attempt, to_json
+from search.execution.attempt import LAST, Attempt, to_json
 from trainables.recipe import Recipe
 
 ITEM = "item"

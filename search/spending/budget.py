@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.records import Record
-from search.forecast import forecast, show_hours
+from search.spending.forecast import forecast, show_hours
+from search.spending.took import Todo, Took, covered_s
 from search.studies.budgets import BudgetSettings
 from search.studies.study import Study
-from search.took import Todo, Took, covered_s
 
 StageCost = Callable[[Mapping[str, Any]], float]
 """Seconds of one row of `Record.stages`."""

@@ -9,7 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from reports.records import Asked, Record
-from search.index import JOURNAL, Index
+from search.runs.index import JOURNAL, Index
 
 
 def asked(number: int, move: str = "explore") -> Asked:

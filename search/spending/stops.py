@@ -10,8 +10,8 @@ from typing import NamedTuple
 from reports.fronts import dominates, front, hypervolume
 from reports.records import Asked, Record
 from search.fronts import objective_values, sign, violation
+from search.spending.took import covered_s
 from search.studies.study import Study, direction_of
-from search.took import covered_s
 
 
 class _Ended(NamedTuple):

@@ -11,7 +11,7 @@ from search.asker import Asker
 from trainables.store import Store
 
 if TYPE_CHECKING:
-    from search.driver import Means
+    from search.execution.driver import Means
 
 TUNE_SETTINGS = {
     # Results are texts for the asker; loggers would write five files a trial and keep every trial in memory.
@@ -38,8 +38,8 @@ def run_on_ray(asker: Asker, store: Store, means: "Means", stop: Callable[[], bo
     os.environ.update(TUNE_SETTINGS)
     from ray import tune
 
-    from search.searcher import RecordSearcher, RungScheduler, StopWhen
-    from search.worker import Worker
+    from search.execution.searcher import RecordSearcher, RungScheduler, StopWhen
+    from search.execution.worker import Worker
 
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     settings = {"function": means.function, "store": store.root, "device": means.device, "threads": means.threads}

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.expectations import ROOT_WEIGHTS, Candidate, Expected, Fitted
 from search.fronts import gains, non_dominated
-from search.model import MARK, Known, Model
+from search.models.expectations import ROOT_WEIGHTS, Candidate, Expected, Fitted
+from search.models.model import MARK, Known, Model
 from spaces.space import Space
 
 Array = NDArray[np.float64]

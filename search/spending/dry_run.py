@@ -12,17 +12,17 @@ from typing import Any
 
 from cluster.resources import detect
 from reports.run import read_run
-from search.budget import show_amount
-from search.driver import Means, recipe_builder
-from search.ending import refuse_budget
-from search.forecast import Forecast, Range, forecast, show_range
-from search.ledger import Ledger
+from search.execution.driver import Means, recipe_builder
 from search.prepare import Place, resolve
-from search.probe import Asking, Beside, existing_store, first_stage, probe
+from search.runs.ledger import Ledger
+from search.spending.budget import show_amount
+from search.spending.ending import refuse_budget
+from search.spending.forecast import Forecast, Range, forecast, show_range
+from search.spending.probe import Asking, Beside, existing_store, first_stage, probe
+from search.spending.took import Took, earlier_trials, todo, took
 from search.studies.recipes import at_lowest_mark, baseline_params
 from search.studies.study import Storage, Study
 from search.studies.study_file import continue_study, load_study
-from search.took import Took, earlier_trials, todo, took
 from spaces.domains import Choice, Domain, Fixed
 from trainables.errors import TrialFailure
 from trainables.recipe import Recipe, Unit

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.records import Asked, Record, read_record, trial_folder, trial_numbers, write_json, write_record, write_whole
-from search.lease import Lease, RunError
+from search.runs.lease import Lease, RunError
 
 STOP_FILE = "stop.json"
 PREPARED = ("study.yaml", "environment.json", "backgrounds.webp")
