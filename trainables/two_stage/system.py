@@ -7,7 +7,9 @@ Both alerts carry the class embedding that was read from the image, as attribute
 people have something to begin with. `assemble` puts a system together from what stages published; it is saved as weights.safetensors and system.json.
 """
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from trainables.errors import SettingsError
@@ -178,8 +180,11 @@ class TwoStage:
             "detectors": {name: {"inspector": f"detector.{k}", "threshold": self.detectors[name].threshold} for k, name in enumerate(seen)},
         }
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(state, folder / WEIGHTS)
-        (folder / OUTLINE).write_text(json.dumps(outline, indent=2, allow_nan=False), encoding="utf-8")
+        # The weights are told by their hash, so that a process that ends between the two leaves no system of mixed parts that would load.
+        weights = save(state)
+        outline["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+        _replace(folder / WEIGHTS, weights)
+        _replace(folder / OUTLINE, json.dumps(outline, indent=2, allow_nan=False).encode())
 
     def _inspectors(self) -> dict[str, Inspector]:
         """Gives the backbone and the detectors' networks, by the names that they have in the files."""
@@ -227,11 +232,15 @@ def load_system(folder: Path, *, device: str = "cpu") -> TwoStage:
     """
     try:
         outline: dict[str, Any] = json.loads((folder / OUTLINE).read_text(encoding="utf-8"))
-        state = load_file(folder / WEIGHTS)
+        weights = (folder / WEIGHTS).read_bytes()
+        state = load(weights)
     except (OSError, ValueError, SafetensorError) as error:
         raise SettingsError(f"{folder}: cannot be read as a two-stage system ({error}); expected {OUTLINE} and {WEIGHTS}, as saved") from error
     if outline.get("format") != FORMAT:
         raise SettingsError(f"{folder}/{OUTLINE}: format {outline.get('format')}; this Tundish reads {FORMAT}.\n  Update Tundish, or save it again.")
+    # Systems of earlier days told no hash.
+    if outline.get("weights_sha256", told := hashlib.sha256(weights).hexdigest()) != told:
+        raise SettingsError(f"{folder}: {WEIGHTS} is not the file that {OUTLINE} was written with.\n  Save the system again.")
     try:
         parts = {name: _rebuilt(told, _below(state, name), device) for name, told in outline["inspectors"].items()}
         router = make_router(outline["router"], _below(state, "router"))
@@ -242,6 +251,16 @@ def load_system(folder: Path, *, device: str = "cpu") -> TwoStage:
         for name, told in outline["detectors"].items()
     }
     return TwoStage(backbone=parts["backbone"], router=router, detectors=stages)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a file that is there whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _below(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -159,12 +159,32 @@ def test_files_that_are_not_a_system_s_are_refused(system: TwoStage, tmp_path: P
     weights = load_file(tmp_path / WEIGHTS)
     weights.pop("backbone/head.weight")
     save_file(weights, tmp_path / WEIGHTS)
+    with pytest.raises(SettingsError, match="is not the file that"):
+        load_system(tmp_path)
+    unhashed = json.loads((tmp_path / OUTLINE).read_text())
+    del unhashed["weights_sha256"]
+    (tmp_path / OUTLINE).write_text(json.dumps(unhashed))
     with pytest.raises(SettingsError, match="do not belong together"):
         load_system(tmp_path)
-    newer = json.loads((tmp_path / OUTLINE).read_text()) | {"format": 99}
+    newer = unhashed | {"format": 99}
     (tmp_path / OUTLINE).write_text(json.dumps(newer))
     with pytest.raises(SettingsError, match="format 99"):
         load_system(tmp_path)
+
+
+def test_what_is_cut_off_while_it_is_saved_anew_is_never_a_mixed_system(system: TwoStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    written = Path.write_bytes
+
+    def cut_off(path: Path, data: bytes) -> int:
+        written(path, data[: len(data) // 2])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", cut_off)
+    with pytest.raises(OSError, match="no space"):
+        system.save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_every_known_surface_needs_a_detector_and_only_inspectors_are_saved(system: TwoStage, tmp_path: Path) -> None:
