@@ -1,5 +1,6 @@
 """The trade-off: every trial in the plane of two objectives, with the front that none beats."""
 
+from statistics import quantiles
 from typing import NamedTuple
 
 import plotly.graph_objects as go
@@ -7,6 +8,9 @@ import plotly.graph_objects as go
 from reports.figures.style import REAL, Looks, Plot, Point, bare, family_name, hover, legend, looks, scatter
 from reports.fronts import front
 from reports.run import Run, Trial, better, is_distance, label, show
+
+FAR = 4.0
+"""So many times as far behind the third quarter of the trials as that is behind the best, a trial lies outside of what is shown at first."""
 
 
 class Info(NamedTuple):
@@ -111,8 +115,10 @@ def figure(info: Info) -> go.Figure:
             )
         )
     legend(drawn, info.points, info.drawn_as)
-    drawn.update_xaxes(title=_axis(info.x, info.x_direction), range=_range([point.x for point in info.points], [info.x_floor]))
-    drawn.update_yaxes(title=_axis(info.y, info.y_direction), range=_range([point.y for point in info.points], [info.y_floor, info.y_baseline]))
+    across = _view([point.x for point in info.points], [info.x_floor], info.x_direction)
+    upwards = _view([point.y for point in info.points], [info.y_floor, info.y_baseline], info.y_direction)
+    drawn.update_xaxes(title=_axis(info.x, info.x_direction, across.beyond), range=[across.low, across.high])
+    drawn.update_yaxes(title=_axis(info.y, info.y_direction, upwards.beyond), range=[upwards.low, upwards.high])
     if info.x_floor is not None:
         drawn.add_vline(info.x_floor, line={"dash": "dash", "width": 1, "color": REAL}, annotation_text="real vs real")
     if info.y_floor is not None:
@@ -122,15 +128,29 @@ def figure(info: Info) -> go.Figure:
     return drawn
 
 
-def _range(values: list[float], lines: list[float | None]) -> list[float]:
+class View(NamedTuple):
+    """What of an axis is shown at first."""
+
+    low: float
+    high: float
+    beyond: int
+    """Trials that lie outside, on the worse side: one generator gone wrong must not press all others into a line."""
+
+
+def _view(values: list[float], lines: list[float | None], direction: str) -> View:
     """Leaves room around the points and the reference lines, which an axis would not count by itself."""
-    every = values + [line for line in lines if line is not None]
+    worse = 1.0 if direction == "minimize" else -1.0
+    losses = sorted(worse * value for value in values)
+    third = quantiles(losses, n=4, method="inclusive")[2] if len(losses) > 1 else losses[-1]
+    shown = [loss for loss in losses if loss <= third + FAR * (third - losses[0])] if third > losses[0] else losses
+    every = [worse * loss for loss in shown] + [line for line in lines if line is not None]
     margin = 0.06 * (max(every) - min(every)) or 0.05
-    return [min(every) - margin, max(every) + margin]
+    return View(min(every) - margin, max(every) + margin, len(losses) - len(shown))
 
 
-def _axis(score: str, direction: str) -> str:
-    return f"{label(score)} ({'more' if direction == 'maximize' else 'less'} is better)"
+def _axis(score: str, direction: str, beyond: int) -> str:
+    said = f"{label(score)} ({'more' if direction == 'maximize' else 'less'} is better)"
+    return f"{said}; {beyond} far worse: double-click shows all" if beyond else said
 
 
 PLOT = Plot(

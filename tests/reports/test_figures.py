@@ -76,6 +76,21 @@ def test_the_front_holds_what_no_trial_beats(run: Run) -> None:
     assert info.y_baseline == max(trial.score("val_accuracy") or 0 for trial in run.complete() if trial.family is None)
 
 
+def test_one_trial_gone_wrong_does_not_press_the_others_into_a_line(run: Run) -> None:
+    info = pareto_front.info(run)
+    assert info is not None
+    usual = [point.x for point in info.points]
+    gone = info._replace(points=[*info.points, info.points[0]._replace(x=1e4 * max(usual))])
+    before, after = pareto_front.figure(info).layout.xaxis, pareto_front.figure(gone).layout.xaxis
+    assert min(usual) > after.range[0] and max(usual) < after.range[1] < 2 * max(usual)
+    assert "far worse" not in before.title.text and after.title.text.endswith("; 1 far worse: double-click shows all")
+    # Far better is never left out, and neither is anything where most trials are equally good.
+    better = info._replace(points=[*info.points, info.points[0]._replace(x=-1e4)])
+    assert pareto_front.figure(better).layout.xaxis.range[0] < -1e4
+    equal = info._replace(points=[point._replace(x=0.1) for point in info.points] + [info.points[0]._replace(x=5.0)])
+    assert pareto_front.figure(equal).layout.xaxis.range[1] > 5.0
+
+
 def test_one_objective_is_drawn_against_time(run: Run) -> None:
     single = Run(folder=run.folder, study={}, environment={}, trials=run.trials, objectives={"val_accuracy": "maximize"})
     info = pareto_front.info(single)
