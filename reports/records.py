@@ -96,6 +96,8 @@ class Record:
     state: Literal["complete", "pruned", "failed"]
     failure: str | None = None
     """diverged, collapsed, out_of_memory, bad_data, lost_worker or error; null unless failed."""
+    failed_in: str | None = None
+    """Stage that was at work when the trial failed, where it had said so: data, conditioning, generator, rung, pool, inspector, scores."""
     message: str | None = None
     """First line of what went wrong, or why the trial was stopped at a rung."""
     scores: Mapping[str, float | None] = field(default_factory=dict)

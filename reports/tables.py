@@ -29,6 +29,7 @@ TRIALS = {
     "seed": pa.int64(),
     "units": pa.int64(),
     "failure": pa.string(),
+    "failed_in": pa.string(),
     "message": pa.string(),
     "attempts": pa.int64(),
     "asked_s": pa.float64(),
@@ -128,7 +129,7 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
         "asked_s": asked.time_s,
     }
     if record is not None:
-        row |= {name: getattr(record, name) for name in ("failure", "message", "attempts", "started_s", "ended_s")}
+        row |= {name: getattr(record, name) for name in ("failure", "failed_in", "message", "attempts", "started_s", "ended_s")}
         row |= {name: value if value is None else float(value) for name, value in record.scores.items()}
         row |= {f"conditions.{name}": value for name, value in record.conditions.items()}
         row |= {f"health.{name}": text for name, text in record.health.items()}

@@ -99,6 +99,8 @@ class Asker:
         self._rungs = Rungs(plan.study)
         self._met: dict[int, Progress] = {}
         """What the latest rung of a running trial told."""
+        self._stage: dict[int, str] = {}
+        """What a running trial was last seen to work at."""
         for number in sorted(ledger.asked):
             self._moves.add(ledger.asked[number])
             self._rungs.add(ledger.asked[number])
@@ -214,6 +216,7 @@ class Asker:
         if number not in self._running:
             return None
         step = {name: value for name, value in asdict(progress).items() if name != "stages"}
+        self._stage[number] = progress.stage
         reason = None
         if progress.stage == "rung" and progress.kimg is not None:
             self._rungs.note(number, progress.kimg, progress.rung_score, progress.metrics)
@@ -248,6 +251,7 @@ class Asker:
         self._moves.tell(record)
         self._rungs.tell(record)
         self._met.pop(number, None)
+        self._stage.pop(number, None)
         if self._ending is not None:
             self._ending.add(asked, record)
         if self._observer is not None:
@@ -283,7 +287,7 @@ class Asker:
             return Record(state="pruned", message=end.reason, stages=[asdict(stage) for stage in at.stages], conditions=counts, **common)
         if isinstance(end, Failure):
             first = (end.message.strip() or end.name).splitlines()[0]
-            return Record(state="failed", failure=end.name, message=first, **common)
+            return Record(state="failed", failure=end.name, failed_in=self._stage.get(number), message=first, **common)
         layout = {key: value for key, value in end.samples.items() if key not in ("stage", "key", "file")} if end.samples and with_samples else None
         return Record(
             state="complete",

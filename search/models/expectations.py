@@ -183,10 +183,13 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
         tables["distance"] = _Table(layout, rows, values)
     told = model.trials()
     if len(told) >= FEW:
-        rows = _rows(model, told)
+        # What failed behind its generator counts as worse than anything that was seen; for no more than half of what is known.
+        spoiled = model.spoiled[-len(told) :]
+        every = [*told, *spoiled]
+        rows = _rows(model, every)
         if scale is not None:
-            measured = [i for i, item in enumerate(told) if item.mark in item.generator.distances]
-            distances = np.array([told[i].generator.distances[told[i].mark] for i in measured])
+            measured = [i for i, item in enumerate(every) if item.mark in item.generator.distances]
+            distances = np.array([every[i].generator.distances[every[i].mark] for i in measured])
             rows[measured, 0] = scale.standard(scale.log(distances))
         ends = (1, 1 + model.downstream.columns, 1 + model.downstream.columns + len(model.families))
         settings = len(model.downstream.settings)
@@ -198,8 +201,9 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
         )
         for i in range(len(model.goals)):
             if i != model.at:
-                tables[f"objective {i}"] = _Table(layout, rows, np.array([item.values[i] for item in told]))
-        tables["seconds"] = _Table(layout, rows, np.log([max(item.seconds, LITTLE_S) for item in told]))
+                values = np.array([item.values[i] for item in told])
+                tables[f"objective {i}"] = _Table(layout, rows, np.append(values, np.full(len(spoiled), values.max() + 0.5 * values.std())))
+        tables["seconds"] = _Table(layout, rows[: len(told)], np.log([max(item.seconds, LITTLE_S) for item in told]))
     return tables
 
 

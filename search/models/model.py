@@ -28,6 +28,8 @@ DISTANCES = ("val_kid", "val_fid", "val_frechet", "val_mmd")
 """Scores that a generator's images have before any inspector learns from them."""
 MOST = 120
 """Generators, and trials, that a model is made of: the best half and the latest half."""
+BEHIND = ("pool", "inspector", "scores")
+"""Stages behind the generator: a trial that failed there says nothing against its generator alone."""
 FEW = 4
 """Finished trials below which there is nothing to model."""
 
@@ -115,6 +117,8 @@ class Model:
         """Trials that have ended and said something."""
         self.best, self.latest = _Best(len(self.goals)), list[Told]()
         self.near, self.new = _Best(1), list[tuple[int, Known, float]]()
+        self.spoiled: list[Told] = []
+        """The latest trials that failed behind their generator; without values."""
         self._asked: dict[int, tuple[str, Settings, float, Settings, Array]] = {}
         self._numbers: dict[tuple[Settings, float], int] = {}
         self._paid: set[str] = set()
@@ -178,7 +182,9 @@ class Model:
         for rung, score in getattr(record, "rungs", {}).items():
             if score is not None and math.isfinite(score):
                 self._measure(record.trial, known, float(rung), score)
-        if record.state == "failed":
+        if record.state == "failed" and record.failed_in in BEHIND:
+            self.spoiled = [*self.spoiled, Told(record.trial, known, mark, -1, rest, row, (), 0.0)][-MOST // 2 :]
+        elif record.state == "failed":
             known.broken = True
         values = objective_values(record, self.goals) if record.state == "complete" else None
         if values is None:

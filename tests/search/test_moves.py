@@ -213,6 +213,33 @@ def test_failed_generators_are_neither_reused_nor_promoted() -> None:
     assert {play.asked[number].move for number in range(4, 8)} == {"explore"}
 
 
+def test_what_fails_behind_a_generator_is_avoided_and_the_generator_kept() -> None:
+    """Amounts above 0.4 cannot be had, as where a filter lets too little pass: the search learns to ask for less, of the same generators too."""
+    play = Play(trials=48)
+
+    def spoils(move: Move) -> bool:
+        return move.kind != "baseline" and move.fixed["synthesis.fraction"] > 0.4
+
+    made = []
+    for _ in range(48):
+        made.append(move := play.take(end=False))
+        number = len(play.asked) - 1
+        if spoils(move):
+            failed = Record(
+                trial=number, state="failed", failure="collapsed", failed_in="pool", started_s=0.0, ended_s=1.0, epoch=1, rungs={"5": 0.1}
+            )
+            play.records[number] = failed
+            assert play.now is not None
+            play.now.tell(failed)
+        else:
+            play.end(number, *(outcome(move.fixed) if move.kind != "baseline" else (0.5, None)))
+    chosen = [spoils(move) for move in made[16:] if "expected" in move.reason]
+    assert len(chosen) > 20
+    assert sum(chosen) / len(chosen) < 0.25
+    spoiled = {number for number, record in play.records.items() if record.state == "failed"}
+    assert any(move.kind == "reuse" and move.parent in spoiled for move in made), "its rung was measured, so the generator stands there"
+
+
 def test_confirmation_waits_for_all_and_takes_fresh_seeds() -> None:
     play = Play(trials=8, top=2)
     for number in range(7):
