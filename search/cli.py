@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from search.arguments import EXTEND, StudyCommand
+
 if TYPE_CHECKING:
     from search.studies.study import Study
     from trainables.datasets.settings import DataSettings
@@ -36,6 +38,8 @@ ERRORS = {
     "search.runs.lease.RunError": FAILED,
 }
 
+
+EXTENDS = "Go on with more trials, trials=+40 or trials=120 in all, or more of a budget, hours=+2; alone: with those of the study file."
 
 REFUSALS = {
     errno.ENOSPC: "Free some space there and run the same command again.",
@@ -77,7 +81,7 @@ def _study_options(command: Any) -> Any:
         click.option("--name", help="Name of the study, and of its run's folder."),
         click.option("--inline", is_flag=True, help="Run in this process, one trial after the other, without Ray."),
         click.option("--fresh", is_flag=True, help="Begin anew; the earlier run is kept beside it. Stored stages are still reused."),
-        click.option("--extend", is_flag=True, help="Let search.trials of a study that was begun grow."),
+        click.option(EXTEND, multiple=True, metavar="[trials=+N]", help=EXTENDS),
         click.option("--dry-run", is_flag=True, help="Say what would be tried and what it would take, from earlier runs or a probe; write nothing."),
     ):
         command = option(command)
@@ -96,9 +100,9 @@ def _data_options(command: Any) -> Any:
     return command
 
 
-@cli.command()
+@cli.command(cls=StudyCommand)
 @_study_options
-def demo(sets: tuple[str, ...], name: str | None, **how: bool) -> None:
+def demo(sets: tuple[str, ...], name: str | None, **how: Any) -> None:
     """Run a small study on embedded surfaces: about three minutes on two cores."""
     _run(_load_preset("demo", _with_name(sets, name)), **how)
 
@@ -122,11 +126,11 @@ def init(path: Path, output: Path, force: bool, **options: Any) -> None:
     click.echo(f"{output} written. Look it over, then: tundish run {shlex.quote(str(output))}")
 
 
-@cli.command()
+@cli.command(cls=StudyCommand)
 @click.argument("study", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of images, instead of a study file: everything else takes its default.")
 @_study_options
-def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str | None, **how: bool) -> None:
+def run(study: Path | None, data: Path | None, sets: tuple[str, ...], name: str | None, **how: Any) -> None:
     """Run a study. Running it again continues it."""
     if (study is None) == (data is None):
         raise click.UsageError("give either a study file or --data FOLDER; `tundish demo` needs neither.")
@@ -329,10 +333,10 @@ def preset_show(name: str) -> None:
     click.echo(_preset(name), nl=False)
 
 
-@preset.command("run")
+@preset.command("run", cls=StudyCommand)
 @click.argument("preset_name", metavar="NAME")
 @_study_options
-def preset_run(preset_name: str, sets: tuple[str, ...], name: str | None, **how: bool) -> None:
+def preset_run(preset_name: str, sets: tuple[str, ...], name: str | None, **how: Any) -> None:
     """Run a ready study file."""
     _run(_load_preset(preset_name, _with_name(sets, name)), **how)
 
@@ -377,34 +381,11 @@ def store(path: str) -> None:
     show_store(Store(path))
 
 
-def _run(study: "Study", *, inline: bool, fresh: bool, extend: bool, dry_run: bool) -> NoReturn:
+def _run(study: "Study", **how: Any) -> NoReturn:
     """Runs a study, or says what that would do, and ends the process with its exit code."""
-    from search.console import Console
-    from search.runner import dry_run as foresee
-    from search.runner import run_study
+    from search.launch import launch
 
-    if dry_run:
-        for line in foresee(study, inline=inline, fresh=fresh, extend=extend, say=lambda line: click.echo(line, err=True)):
-            click.echo(line)
-        sys.exit(0)
-
-    # Inside `ray job submit`, the current folder is a copy that Ray deletes some time after the job.
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        for name, folder in (("runs", study.storage.runs), ("store", study.storage.store)):
-            if "://" not in folder and not Path(folder).is_absolute():
-                lost = f"warning: storage.{name} is {Path(folder).absolute()}, which goes with this job."
-                click.secho(f"{lost} Keep it: --set storage.{name}=/a/shared/folder", fg="yellow", err=True)
-    # The line that continues: the same one, but it must not begin anew.
-    command = shlex.join(["tundish", *(word for word in sys.argv[1:] if word != "--fresh")])
-    code = run_study(study, inline=inline, fresh=fresh, extend=extend, observer=Console(), command=command)
-    if code == 0:
-        from reports.run import read_run
-        from reports.verdict import verdict
-
-        found = verdict(read_run(study.run_folder))
-        click.secho(f"\n{found.headline}", bold=True)
-        click.echo(f"{found.detail}\n{found.conditions}")
-    sys.exit(code)
+    sys.exit(launch(study, **how, in_job="RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ))
 
 
 def _with_name(sets: Sequence[str], name: str | None) -> list[str]:

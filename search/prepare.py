@@ -24,6 +24,7 @@ from reports.records import write_json, write_whole
 from search.runs.lease import Lease
 from search.runs.ledger import Ledger
 from search.studies.checks import uses_attributes, validate
+from search.studies.extending import Extension, refuse_without_run
 from search.studies.measured import group_problems, read_groups
 from search.studies.recipes import preprocess_part, preprocess_points
 from search.studies.study import Resolved, Study, StudyError
@@ -54,7 +55,7 @@ class Place:
     """Whether bf16 is fast there."""
 
 
-def begun(study: Study, *, fresh: bool, extend: bool) -> Study | None:
+def begun(study: Study, *, fresh: bool, extend: bool | Extension) -> Study | None:
     """Reads the study that a run was begun with, as it goes on; None where the run begins now.
 
     With `fresh`, an earlier run is set aside, its records untouched.
@@ -64,6 +65,9 @@ def begun(study: Study, *, fresh: bool, extend: bool) -> Study | None:
         RunError: a run that is to be set aside is being driven.
     """
     run = study.run_folder
+    goes_on = (run / "study.yaml").exists() and not fresh
+    if not goes_on:
+        refuse_without_run(extend, run, fresh=fresh)
     if not (run / "study.yaml").exists():
         return None
     if fresh:

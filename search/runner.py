@@ -10,12 +10,20 @@ from search.runs.ledger import Ledger
 from search.spending.ending import refuse_budget
 from search.spending.took import earlier_trials, took
 from search.studies.checks import validate
+from search.studies.extending import Extension
 from search.studies.study import Study
 from trainables.store import Store
 
 
 def run_study(
-    study: Study, *, inline: bool = False, fresh: bool = False, extend: bool = False, observer: Watcher, command: str, function: str = TRIAL_FUNCTION
+    study: Study,
+    *,
+    inline: bool = False,
+    fresh: bool = False,
+    extend: bool | Extension = False,
+    observer: Watcher,
+    command: str,
+    function: str = TRIAL_FUNCTION,
 ) -> int:
     """Runs a study, or goes on with it; returns the exit code.
 
@@ -54,7 +62,13 @@ def _refuse_budget(study: Study, ledger: Ledger, means: Means) -> None:
 
 
 def dry_run(
-    study: Study, *, inline: bool = False, fresh: bool = False, extend: bool = False, say: Callable[[str], None], function: str = TRIAL_FUNCTION
+    study: Study,
+    *,
+    inline: bool = False,
+    fresh: bool = False,
+    extend: bool | Extension = False,
+    say: Callable[[str], None],
+    function: str = TRIAL_FUNCTION,
 ) -> list[str]:
     """Says what running a study would do and take, in lines; starts no Ray, and reckons with this machine alone.
 

@@ -20,6 +20,7 @@ from search.spending.ending import refuse_budget
 from search.spending.forecast import Forecast, Range, forecast, show_range
 from search.spending.probe import Asking, Beside, existing_store, first_stage, probe
 from search.spending.took import Took, earlier_trials, todo, took
+from search.studies.extending import Extension, refuse_without_run
 from search.studies.recipes import at_lowest_mark, baseline_params
 from search.studies.study import Storage, Study
 from search.studies.study_file import continue_study, load_study
@@ -54,14 +55,14 @@ class Foreseen:
     """What the forecast was made from."""
 
 
-def foresee(study: Study, means: Means, *, fresh: bool, extend: bool, say: Callable[[str], None]) -> Foreseen:
+def foresee(study: Study, means: Means, *, fresh: bool, extend: bool | Extension, say: Callable[[str], None]) -> Foreseen:
     """Resolves a study, samples recipes and foresees what is left of it.
 
     Args:
         study: as it was read, and checked.
         means: with what it would run.
         fresh: whether an earlier run is left out of account.
-        extend: whether `search.trials` of an earlier run may grow.
+        extend: whether `search.trials` of an earlier run may grow, or what it is extended by.
         say: told what goes on, a line at a time.
 
     Raises:
@@ -70,7 +71,9 @@ def foresee(study: Study, means: Means, *, fresh: bool, extend: bool, say: Calla
     run, storage = study.run_folder, study.storage
     goes_on = not fresh and (run / "study.yaml").exists()
     records = {trial.number: trial for trial in read_run(run).trials if trial.record is not None} if goes_on else {}
-    if goes_on:
+    if not goes_on:
+        refuse_without_run(extend, run, fresh=fresh)
+    else:
         study = continue_study(load_study(run / "study.yaml"), study, extend=extend)
     own = [took(trial.asked, trial.record) for trial in records.values() if trial.record is not None]
     earlier = earlier_trials(Path(storage.runs), device=means.device, leave_out=run)

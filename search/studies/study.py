@@ -272,6 +272,8 @@ class Resolved:
     """Content hash of each file of weights that an inspector begins with, by the path that the run began with."""
     moved: Mapping[str, str] = field(default_factory=dict)
     """Where those of them are now that were moved since."""
+    extended: Mapping[str, float | None] = field(default_factory=dict)
+    """What the study file said of each number that `run --extend` has changed since: trials, hours, gpu_hours, money, disk_gib."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 from search.studies import checks, recipes, telling
 from search.studies.bounds import read_limits, target_problems
 from search.studies.document import DocumentError, read_document
+from search.studies.extending import Extension, as_it_stands
 from search.studies.ladders import ladder_problems
 from search.studies.sampling import WHY_UNSAFE, is_unsafe, sampler_problem
 from search.studies.study import (
@@ -329,7 +330,7 @@ FREE = (
 FREE_SECTIONS = ("resolved", "search.budget", "search.sampler")
 
 
-def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
+def continue_study(saved: Study, now: Study, *, extend: bool | Extension = False) -> Study:
     """Checks that a study file is still the one its run was begun with, and gives the study to go on with.
 
     Workers, processors, GPUs and folders, that of the images too, may change freely, and so may budget and sampler; files of weights may lie
@@ -338,18 +339,20 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
     Args:
         saved: read from `study.yaml` in the run's folder.
         now: read from the study file.
-        extend: True lets `search.trials` grow.
+        extend: True lets `search.trials` grow; or by how much the run is extended, whatever the study file says.
 
     Raises:
         StudyError: something else changed, or it shrank; names each change.
     """
+    now, extended = as_it_stands(saved, now, extend)
+    may_grow = "trials" in extend.steps if isinstance(extend, Extension) else extend
     was = moved_files(saved, now)
     settled = _settled(saved, now)
     before, after = _flat(saved.to_plain()), _flat(with_places(settled.to_plain(), was))
     compared = [name for name in dict.fromkeys([*before, *after]) if name not in FREE and not name.startswith(FREE_SECTIONS)]
     changes = [name for name in compared if before.get(name) != after.get(name)]
     grown = now.search.trials > saved.search.trials
-    lines = [f"  {name}: {_say(before, name)} -> {_say(after, name)}" for name in changes if not (name == "search.trials" and grown and extend)]
+    lines = [f"  {name}: {_say(before, name)} -> {_say(after, name)}" for name in changes if not (name == "search.trials" and grown and may_grow)]
     if lines:
         only_growth = changes == ["search.trials"] and grown
         cure = (
@@ -361,7 +364,7 @@ def continue_study(saved: Study, now: Study, *, extend: bool = False) -> Study:
     resources = replace(now.resources, precision=saved.resources.precision)
     scores = replace(saved.scores, inception_weights=now.scores.inception_weights)
     search = replace(saved.search, trials=now.search.trials, budget=settled.search.budget, sampler=now.search.sampler)
-    resolved = saved.resolved and replace(saved.resolved, moved={before: here for here, before in was.items()})
+    resolved = saved.resolved and replace(saved.resolved, moved={before: here for here, before in was.items()}, extended=extended)
     return replace(saved, data=now.data, scores=scores, search=search, resources=resources, storage=now.storage, resolved=resolved)
 
 
