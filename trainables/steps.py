@@ -6,7 +6,7 @@ the unit's result.
 
 import statistics
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from trainables.bench import Bench, UnitResult
 from trainables.conditioning.attributes import study_attributes
 from trainables.conditioning.stage import Conditioned, class_vectors
+from trainables.contents import content_key
 from trainables.datasets.backgrounds import backgrounds as find_backgrounds
 from trainables.generators.bases.subject import TrainingData
 from trainables.generators.training.stage import MarkEntry, load_sampler, resolve, told_by, train_to_mark
@@ -144,13 +145,13 @@ def train_generators(
         num_classes=len(bench.made),
         class_vectors=told.vectors,
     )
-    backgrounds = (scene, scene_key)
+    backgrounds, shown = (scene, scene_key), _shown(bench, data, inputs)
     # What learns nothing stands at its one rung, the last, from the beginning.
     rungs = [] if judge is None else recipe.rungs if family.learns else recipe.rungs[-1:]
     sources: dict[str, Source] = {}
     for kimg in sorted({*rungs, recipe.generator.kimg}):
         part = replace(recipe.generator, kimg=kimg)
-        marks = yield from _marks(bench, position, part, data, inputs, child_seed(recipe.seed, "generator", unit.generator), result)
+        marks = yield from _marks(bench, position, part, shown, child_seed(recipe.seed, "generator", unit.generator), result)
         result.values |= _generator_costs([mark.costs for mark in marks.values()])
         sources = _sources(bench, marks, backgrounds)
         result.health = training_notes({cls: mark.health for cls, mark in marks.items()}, kimg)
@@ -176,25 +177,54 @@ def _sources(bench: Bench, marks: Mapping[str, MarkEntry], backgrounds: tuple[to
             settings=drawing,
             shared_by=len(bench.made) if is_sorted(bench) else 1,
             backgrounds=scene,
-            backgrounds_key=scene_key,
+            # A model that is named by the content of its data is so by that of the backgrounds, which are the same when it draws.
+            backgrounds_key=scene_key if scene_key in marks[own].inputs else "",
         )
     return sources
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What one model learns from."""
+
+    data: TrainingData
+    inputs: list[str]
+    """Keys that name it."""
+    formerly: list[str] | None = None
+    """Keys that name it too, and the rest of the data set with it; older stores know it by these."""
+
+
+def _shown(bench: Bench, data: TrainingData, inputs: list[str]) -> dict[str, Shown]:
+    """Says what each class's model learns from, by the class's name; or the one model of all of them, under an empty name.
+
+    A model of one class is named by the content of its own data, so that it is found again when another class is added to the data set. One that
+    learns from all classes is another with every class; and features are those of an inspector of all classes.
+    """
+    assert bench.recipe.generator is not None
+    family, config = resolve(bench.recipe.generator)
+    if config.class_mode != "per_class":
+        return {"": Shown(data=data.pooled() if config.class_mode == "pooled" else data, inputs=inputs)}
+    own = {cls: data.only(label) for label, cls in bench.made.items()}
+    if family.makes == "features":
+        return {cls: Shown(data=part, inputs=inputs) for cls, part in own.items()}
+    return {cls: Shown(data=part, inputs=[_content(part)], formerly=inputs) for cls, part in own.items()}
+
+
+def _content(data: TrainingData) -> str:
+    return content_key({"items": data.items, "masks": data.masks, "backgrounds": data.backgrounds})
+
+
 def _marks(
-    bench: Bench, position: int, part: GeneratorPart, data: TrainingData, inputs: list[str], seed: int, result: UnitResult
+    bench: Bench, position: int, part: GeneratorPart, shown: Mapping[str, Shown], seed: int, result: UnitResult
 ) -> Generator[Progress, None, dict[str, MarkEntry]]:
-    """Trains or finds one model for each class, by its name; or the one model of all of them, under an empty name."""
-    mode = resolve(part)[1].class_mode
-    shown = {"": data.pooled() if mode == "pooled" else data}
-    if mode == "per_class":
-        shown = {cls: data.only(label) for label, cls in bench.made.items()}
+    """Trains or finds the model of each class, or of all of them."""
     marks: dict[str, MarkEntry] = {}
     for cls, own in shown.items():
         marks[cls] = mark = yield from train_to_mark(
             part,
-            data=own,
-            inputs=inputs,
+            data=own.data,
+            inputs=own.inputs,
+            formerly=own.formerly,
             cls=cls or None,
             seed=child_seed(seed, cls) if cls else seed,
             precision=bench.recipe.precision,

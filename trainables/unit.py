@@ -9,6 +9,7 @@ from collections.abc import Generator
 import torch
 
 from trainables.bench import Bench, UnitResult
+from trainables.contents import content_key
 from trainables.datasets.splits import Indices
 from trainables.generators.training.stage import resolve, told_by
 from trainables.health import memorisation_note
@@ -25,7 +26,7 @@ from trainables.scores.distances import image_distances
 from trainables.scores.extractors import Extractor, Features, make_extractor, stored_features
 from trainables.scores.image_sets import COMPARED, TEXTURED, evenly, inception_scores, memorisation_scores, texture_scores
 from trainables.scores.samples import ClassImages, stored_sheet
-from trainables.scores.textures import stored_textures
+from trainables.scores.textures import TextureStatistics, stored_textures
 from trainables.seeds import child_seed
 from trainables.steps import condition, score_splits, train_generators, train_inspector
 from trainables.synthesis.blocks import Chosen, Source
@@ -145,11 +146,7 @@ def _score_sets(
         for cls, images in chosen.items()
         if len(images.scored)
     }
-    known = {
-        cls: stored_textures(evenly(part.images, TEXTURED), name=f"{split}.{cls}", inputs=[bench.parts.key], store=store)
-        for cls, part in real.items()
-        if len(part.images)
-    }
+    known = {cls: _real_textures(bench, evenly(part.images, TEXTURED), f"{split}.{cls}") for cls, part in real.items() if len(part.images)}
     result.values |= texture_scores(known, described, split=split)
     if split == "val":
         training = _real_features(bench, extractor, "train", bench.parts.train)[0]
@@ -159,6 +156,11 @@ def _score_sets(
             named = [{cls: probabilities(own) for cls, own in by_class.items() if len(own)} for by_class in (synthetic, features["val"])]
             result.values |= inception_scores(*named, extractor=extractor.name)
     result.conditions |= {"textures_of_a_class_at_most": TEXTURED, "memorisation_of_a_class_at_most": COMPARED}
+
+
+def _real_textures(bench: Bench, images: torch.Tensor, name: str) -> TextureStatistics:
+    """Describes a class's real images, which are known by their content: another class in the data set leaves them as they are."""
+    return stored_textures(images, name=name, inputs=[content_key({"images": images})], formerly=[bench.parts.key], store=bench.store)
 
 
 def _note_particulars(bench: Bench, sources: dict[str, Source], real: LabelledImages, extractor: Extractor, result: UnitResult) -> None:

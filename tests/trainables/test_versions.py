@@ -21,7 +21,7 @@ TRANSLATION = ["generators/bases/image_to_image.py", "generators/networks/transl
 RESIDUAL = [f"generators/{name}.py" for name in ("defect_residual", "networks/residual", "bases/image_to_image")]
 FLOW_UNET = [f"generators/{name}.py" for name in ("flow_unet", "training/flow", "networks/unet", "training/told_changes", "networks/attention")]
 PACKS = [f"datasets/{name}.py" for name in ("packs", "survey", "pictures")] + [
-    f"datasets/copies/{name}.py" for name in ("groups", "keypoints", "matching", "alignment", "repetition")
+    f"datasets/copies/{name}.py" for name in ("groups", "keypoints", "matching", "alignment", "repetition", "additions")
 ]
 STAGES = {
     "datasets.procedural:VERSION": (3, ["datasets/procedural.py", "datasets/surfaces/drawing.py"], "8c5db73e7260"),
@@ -32,11 +32,11 @@ STAGES = {
     ),
     "datasets.surfaces.strips:VERSION": (1, ["datasets/surfaces/strips.py", "datasets/surfaces/drawing.py"], "5491a0ee9a57"),
     "datasets.surfaces.stereo:VERSION": (1, ["datasets/surfaces/stereo.py", "datasets/surfaces/drawing.py"], "f24d5ad52bd9"),
-    "datasets.packs:VERSION": (4, PACKS, "da07b6940246"),
+    "datasets.packs:VERSION": (4, PACKS, "c2695cefadcd"),
     "datasets.patches:VERSION": (1, [f"datasets/{name}.py" for name in ("patches", "borders", "preprocessing")], "1b7778764de7"),
-    "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "fb2b5e29147b"),
+    "datasets.splits:VERSION": (2, ["datasets/splits.py", "datasets/folds.py"], "6d028a061457"),
     "datasets.backgrounds:VERSION": (1, ["datasets/backgrounds.py", "datasets/squares.py"], "39da652218ee"),
-    "generators.training.loop:LOOP_VERSION": (2, SHARED, "030824f0106f"),
+    "generators.training.loop:LOOP_VERSION": (2, SHARED, "6a66a6617fd1"),
     "generators.gan:Gan.VERSION": (1, ["generators/gan.py"], "e6d94bf133ca"),
     "generators.lsgan:Lsgan.VERSION": (1, ["generators/lsgan.py", "generators/dcgan.py"], "c3bc8fb416fc"),
     "generators.sdg_gan:SdgGan.VERSION": (1, ["generators/sdg_gan.py", "datasets/augmentation.py"], "db439f850a64"),
@@ -101,7 +101,7 @@ STAGES = {
     "zero_shot.answers:VERSION": (1, ["zero_shot/answers.py", "zero_shot/router.py", "conditioning/unseen.py"], "a391ca85f5e4"),
     "datasets.copies.group_columns:VERSION": (1, ["datasets/copies/group_columns.py"], "cb785d832974"),
     "measures.robustness:VERSION": (1, ["measures/robustness.py", "scores/robustness.py", "scores/corruptions.py"], "436659fef624"),
-    "scores.textures:VERSION": (1, ["scores/textures.py"], "f7fed674c90f"),
+    "scores.textures:VERSION": (1, ["scores/textures.py"], "bf5aca7b6c26"),
     "scores.samples:VERSION": (1, ["scores/samples.py"], "5b6b34ed6f6a"),
 }
 """Where below `trainables` a VERSION stands -> the version, the files that decide the numbers, and their hash.

@@ -57,7 +57,7 @@ def examine(settings: DataSettings) -> Examination:
     Raises:
         DatasetError: it cannot be listed at all.
     """
-    found = survey(load_listing(settings), size_px=settings.size_px, channels=settings.channels)
+    found = survey(load_listing(settings), size_px=settings.size_px, channels=settings.channels, added=settings.added)
     problems = problems_of(found, settings)
     counts: Mapping[str, Mapping[str, int]] = {}
     if all(problem.severity != "error" for problem in problems):

@@ -55,6 +55,8 @@ class Pack:
     """(K, 4) left, top, right, bottom of each image's defects, in fractions of its sides."""
     sizes: npt.NDArray[np.int64]
     """(N, 2) height and width of the files in pixels."""
+    generations: npt.NDArray[np.int64] | None = None
+    """(N,) 0 for images of classes that were there first, k for those of the k-th of `data.added`; None where none was added."""
 
     def defect_masks(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8] | None:
         """Says where the defects of images are: (n, 1, S, S) of 0 and 255, by the mask, else by the boxes, filled; all 0 where nobody knows.
@@ -115,6 +117,8 @@ def pack_key(settings: DataSettings, fingerprint: str) -> str:
         "channels": settings.channels,
         "defect_free": settings.defect_free,
     }
+    # Only where there are any, so that a data set that did not grow keeps its key.
+    own |= {"added": list(settings.added)} if settings.added else {}
     return stage_key("pack", version=VERSION, settings=own)
 
 
@@ -159,7 +163,7 @@ def _build(settings: DataSettings, wanted: str, key: str, store: Store) -> Entry
             f"{where}: the images are not the ones this study began with (fingerprint {found}, expected {wanted}).\n"
             "  Put the images back as they were, or start a new run on the new ones: --fresh or --name NAME."
         )
-    made = survey(listing, size_px=settings.size_px, channels=settings.channels)
+    made = survey(listing, size_px=settings.size_px, channels=settings.channels, added=settings.added)
     refuse(problems_of(made, settings), settings.path or settings.dataset)
     info = {"images": len(made.samples), "size_px": settings.size_px, "channels": settings.channels}
     return store.publish("pack", key, {FILE: _to_arrow(made, settings)}, info)
@@ -191,6 +195,8 @@ def _to_arrow(found: Survey, settings: DataSettings) -> bytes:
         "height": pa.array(found.sizes[:, 0]),
         "width": pa.array(found.sizes[:, 1]),
     }
+    if found.generations is not None:
+        columns["generation"] = pa.array(found.generations)
     about = {
         "classes": [*classes, DEFECT_FREE] if own_class else list(classes),
         "shape": list(found.images.shape[1:]),
@@ -248,4 +254,5 @@ def read_rows(source: pa.Buffer | pa.MemoryMappedFile, key: str) -> Pack:
         published=np.array(batch.column("published").to_pylist(), dtype=np.str_),
         boxes=[np.array(row, dtype=np.float32).reshape(-1, 4) for row in batch.column("boxes").to_pylist()],
         sizes=np.stack([numbers("height"), numbers("width")], axis=1),
+        generations=numbers("generation") if "generation" in batch.schema.names else None,
     )

@@ -154,6 +154,11 @@ class DataSettings:
     folds: int = 0
     """Folds of a cross-validation, by groups: each is tested on once, in the place of `test_fraction`, and `val_fraction` of each class comes out of
     the rest; 0 for one split."""
+    since: str | None = None
+    """An earlier run, its folder or its name among the runs: classes that came into the data set after it are `added`, and the report says what has
+    become of the others. Read once, when the study begins."""
+    added: tuple[str, ...] = ()
+    """Classes that were added to the data set, oldest first: all others keep the split that they have without these, whatever these show."""
     groups: str | None = None
     """CSV with the columns path and group: images of one part or product, which never straddle a split. It adds to the copies that are found."""
     defect_free: Literal["class", "background"] = "class"

@@ -50,7 +50,8 @@ def split(pack: Pack, settings: DataSettings, fold: int | None = None) -> Split:
     """Splits a pack; a pure function of its arguments.
 
     Under `strict` a group (near-copies of one picture) lies in one part as a whole; under `paper` the published split is taken as it is.
-    Equal seeds give equal validation and test images whatever `images_per_class` is, and a smaller number is a subset of a larger one.
+    Equal seeds give equal validation and test images whatever `images_per_class` is, and a smaller number is a subset of a larger one. Classes that
+    were added to a pack leave the others where they were; copies of these, among what was added, go where these are.
 
     Args:
         pack: the images.
@@ -109,28 +110,46 @@ def _strict(pack: Pack, settings: DataSettings, fold: int) -> npt.NDArray[np.int
             "  Add a folder of another class; defect-free images count as one with data.defect_free: class."
         )
     strata, names = _strata(pack)
-    owner = _owners(pack.groups, strata)
-    if settings.folds:
-        return fold_parts(pack.groups, strata, names, owner, settings, fold)
-    parts = np.zeros(len(pack.labels), dtype=np.int8)
-    problems = []
-    for label, name in names.items():
-        groups = np.array([group for group, own in owner.items() if own == label], dtype=np.int64)
-        sizes = np.array([(pack.groups == group).sum() for group in groups], dtype=np.int64)
-        if label >= 0 and len(groups) < 3:
-            images = int((strata == label).sum())
-            found = f"{images} image{'s' if images != 1 else ''}" + (
-                f", which show only {len(groups)} different pictures" if images > len(groups) else ""
-            )
-            problems.append(f"  {name}: {found}; at least 3 are needed, one each to train, validate and test")
-            continue
-        rng = np.random.default_rng(child_seed(settings.split_seed, "split", name))
-        for group, part in zip(groups, _deal(sizes, settings, rng), strict=True):
-            parts[pack.groups == group] = part
+    generations = pack.generations if pack.generations is not None else np.zeros(len(pack.labels), dtype=np.int64)
+    came = {label: int(generations[strata == label].min()) if (strata == label).any() else 0 for label in names}
+    parts = np.full(len(pack.labels), -1, dtype=np.int8)
+    problems: list[str] = []
+    for generation in range(int(generations.max(initial=0)) + 1):
+        rows = generations == generation
+        named = {label: name for label, name in names.items() if came[label] == generation}
+        # A copy of a picture that was there goes where that went: it moves nothing of the earlier split, and does not straddle.
+        known = dict(zip(pack.groups[parts >= 0].tolist(), parts[parts >= 0].tolist(), strict=True))
+        for row in np.flatnonzero(rows & np.isin(pack.groups, list(known))):
+            parts[row] = known[int(pack.groups[row])]
+        rows &= parts < 0
+        if settings.folds:
+            parts[rows] = fold_parts(pack.groups[rows], strata[rows], named, _owners(pack.groups[rows], strata[rows]), settings, fold)
+        else:
+            parts[rows] = _deal_classes(pack.groups[rows], strata[rows], named, settings, problems)
     if problems:
         raise DatasetError(
             "classes with too few different pictures:\n" + "\n".join(problems) + "\n  Add images of these classes, or remove their folders."
         )
+    return parts
+
+
+def _deal_classes(groups: Indices, strata: Indices, names: Mapping[int, str], settings: DataSettings, problems: list[str]) -> npt.NDArray[np.int8]:
+    """Gives the part of each image, class by class; classes with too few pictures of their own are told."""
+    owner = _owners(groups, strata)
+    parts = np.zeros(len(groups), dtype=np.int8)
+    for label, name in names.items():
+        pictures = np.array([group for group, own in owner.items() if own == label], dtype=np.int64)
+        sizes = np.array([(groups == group).sum() for group in pictures], dtype=np.int64)
+        if label >= 0 and len(pictures) < 3:
+            images = int((strata == label).sum())
+            found = f"{images} image{'s' if images != 1 else ''}" + (
+                f", which show only {len(pictures)} different pictures" if images > len(pictures) else ""
+            )
+            problems.append(f"  {name}: {found}; at least 3 are needed, one each to train, validate and test")
+            continue
+        rng = np.random.default_rng(child_seed(settings.split_seed, "split", name))
+        for group, part in zip(pictures, _deal(sizes, settings, rng), strict=True):
+            parts[groups == group] = part
     return parts
 
 

@@ -1,12 +1,14 @@
 """One pass over every picture of a data set: what can be read, at the training size, with the facts that packing and checking need."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from trainables.datasets.copies.additions import grown_groups
 from trainables.datasets.copies.groups import find_groups, look
-from trainables.datasets.listing import EXAMPLES, Listing, Problem, Sample
+from trainables.datasets.listing import EXAMPLES, Listing, Problem, Sample, gather
 from trainables.datasets.pictures import Mask, fit, fit_mask, is_coloured, pixel_hash, values_of
 from trainables.errors import DatasetError
 
@@ -35,12 +37,21 @@ class Survey:
     """SHA-256 of the decoded pixels."""
     groups: npt.NDArray[np.int64]
     """Near-copies and what the loader unites share a number."""
+    generations: npt.NDArray[np.int64] | None
+    """(N,) 0 for samples of classes that were there first, k for those of the k-th that was added; None where none was."""
     problems: list[Problem]
-    """Files that could not be read."""
+    """Files that could not be read, and what is wrong with classes that were added."""
 
 
-def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
-    """Reads every sample once. Unreadable ones are left out and become problems, so that all are told at once."""
+def survey(listing: Listing, *, size_px: int, channels: int, added: Sequence[str] = ()) -> Survey:
+    """Reads every sample once. Unreadable ones are left out and become problems, so that all are told at once.
+
+    Args:
+        listing: the samples.
+        size_px: side that images are brought to.
+        channels: 1 or 3.
+        added: classes that were added to the data set, oldest first; the others keep the groups that they have without these.
+    """
     samples: list[Sample] = []
     shares: list[npt.NDArray[np.float64]] = []
     failures: list[str] = []
@@ -60,6 +71,17 @@ def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
         hashes.append(pixel_hash(picture.pixels))
         sizes.append(picture.pixels.shape[:2])
         coloured.append(is_coloured(picture.pixels))
+    hints = [sample.group for sample in samples]
+    generations, problems = _generations(samples, added)
+    if generations is None:
+        groups = find_groups(looks, hashes, hints, search=not listing.independent)
+    else:
+        groups, bridges = grown_groups(looks, hashes, hints, generations, search=not listing.independent)
+        cure = (
+            "Each shows pictures that may lie on both sides of the earlier split: remove these, or split all anew, without data.since and data.added."
+        )
+        where = (samples[i].name for i in bridges)
+        problems += gather("error", "images of added classes that show several different pictures of the earlier ones", where, cure)
     measured = np.stack(shares) if shares else np.empty((0, 1 + len(listing.classes)), np.float64)
     return Survey(
         listing=listing,
@@ -72,9 +94,25 @@ def survey(listing: Listing, *, size_px: int, channels: int) -> Survey:
         mask_share=measured[:, 0],
         class_share=measured[:, 1:],
         hashes=hashes,
-        groups=find_groups(looks, hashes, [sample.group for sample in samples], search=not listing.independent),
-        problems=_unreadable(failures),
+        groups=groups,
+        generations=generations,
+        problems=[*_unreadable(failures), *problems],
     )
+
+
+def _generations(samples: Sequence[Sample], added: Sequence[str]) -> tuple[npt.NDArray[np.int64] | None, list[Problem]]:
+    """Says when each sample came into the data set, and which of the classes that were added there are not."""
+    if not added:
+        return None, []
+    there = sorted({sample.cls for sample in samples})
+    problems = gather(
+        "error", "data.added names classes that are not there", (cls for cls in added if cls not in there), f"There are {', '.join(there)}."
+    )
+    if len(set(added)) < len(added) or not set(there) - set(added):
+        what = "data.added names a class twice" if len(set(added)) < len(added) else "data.added names every class"
+        problems += gather("error", what, [", ".join(added)], "Name each class once that was added to those which were there before.")
+    when = {cls: number for number, cls in enumerate(added, start=1)}
+    return np.array([when.get(sample.cls, 0) for sample in samples], dtype=np.int64), problems
 
 
 def class_numbers(mask: Mask | None, sample: Sample, listing: Listing) -> npt.NDArray[np.uint8] | None:

@@ -86,7 +86,7 @@ def texture_statistics(images: Tensor) -> TextureStatistics:
     )
 
 
-def stored_textures(images: Tensor, *, name: str, inputs: Sequence[str], store: Store) -> TextureStatistics:
+def stored_textures(images: Tensor, *, name: str, inputs: Sequence[str], store: Store, formerly: Sequence[str] | None = None) -> TextureStatistics:
     """Describes the texture of a set of images, or finds it under its key.
 
     Args:
@@ -94,14 +94,16 @@ def stored_textures(images: Tensor, *, name: str, inputs: Sequence[str], store: 
         name: which images of the inputs these are.
         inputs: keys that decide the images: of the split, or of the pool.
         store: where results are kept.
+        formerly: other keys of the very same images, by which an older store may know them.
     """
-    key = stage_key(STAGE, version=VERSION, settings={"name": name, "count": len(images)}, inputs=inputs)
-    entry = store.lookup(STAGE, key)
+    known = [inputs] if formerly is None else [inputs, formerly]
+    keys = [stage_key(STAGE, version=VERSION, settings={"name": name, "count": len(images)}, inputs=own) for own in known]
+    entry = next((found for key in keys if (found := store.lookup(STAGE, key)) is not None), None)
     if entry is None:
         made = texture_statistics(images)
         tensors = {"spectra": made.spectra, "patterns": made.patterns, "properties": made.properties}
         data = save({kind: values.contiguous() for kind, values in tensors.items()})
-        entry = store.publish(STAGE, key, {"textures.safetensors": data}, {"images": len(images)})
+        entry = store.publish(STAGE, keys[0], {"textures.safetensors": data}, {"images": len(images)})
     return TextureStatistics(**load(entry.read("textures.safetensors")))
 
 

@@ -45,6 +45,8 @@ class MarkEntry:
     """What its last step told that `health` reads."""
     drawing_runs: int
     """As the model says it, under this trial's `sampling_settings`; whoever trained it may have had others."""
+    inputs: tuple[str, ...] = ()
+    """Keys of what its data came from, as they went into its own."""
 
     @property
     def costs(self) -> dict[str, float]:
@@ -149,6 +151,7 @@ def train_to_mark(
     precision: str,
     device: str,
     store: Store,
+    formerly: Sequence[str] | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     report_every_s: float = REPORT_EVERY_S,
 ) -> Generator[Progress, None, MarkEntry]:
@@ -163,6 +166,8 @@ def train_to_mark(
         precision: fp32 or bf16.
         device: where to train.
         store: where marks and checkpoints lie.
+        formerly: other keys of the very same data, by which an older store may know the training: where it has a mark under them, that training is
+            found, or continued.
         checkpoint_every_s: seconds between checkpoints.
         report_every_s: seconds between reports.
 
@@ -179,11 +184,15 @@ def train_to_mark(
     """
     subject = data.subject
     key = generator_key(part, subject, inputs=inputs, cls=cls, precision=precision, seed=seed)
+    if formerly is not None:
+        older = generator_key(part, subject, inputs=formerly, cls=cls, precision=precision, seed=seed)
+        if store.keys(f"generator/{older}"):
+            key, inputs = older, formerly
     model = build(part, subject, device=device, precision=precision, seed=seed)
     stage, stop_step = f"generator/{key}", steps_for(model, part.kimg)
     mark = f"{stop_step:08d}"
     if (entry := store.lookup(stage, mark)) is not None:
-        return _mark(entry, model, reused=True)
+        return _mark(entry, model, inputs, reused=True)
     scratch = f"generator-{key}-{mark}"
     restored = _restore(model, store, stage, mark, scratch)
     memory = PeakMemory(device)
@@ -235,7 +244,7 @@ def train_to_mark(
     files = {"ema.safetensors": state_to_bytes(model.sampler_state()), "state.safetensors": state_to_bytes(model.state())}
     entry = store.publish(stage, mark, files, json.loads(json.dumps(info)))
     store.drop_scratch(scratch)
-    return _mark(entry, model, reused=False)
+    return _mark(entry, model, inputs, reused=False)
 
 
 def load_sampler(entry: Entry, *, settings: Mapping[str, Any] | None = None, device: str = "cpu") -> GeneratorModel:
@@ -292,7 +301,7 @@ def _restore(model: GeneratorModel, store: Store, stage: str, mark: str, scratch
     return Restored(step=step, seconds=0.0, seconds_before=seconds_before)
 
 
-def _mark(entry: Entry, model: GeneratorModel, *, reused: bool) -> MarkEntry:
+def _mark(entry: Entry, model: GeneratorModel, inputs: Sequence[str], *, reused: bool) -> MarkEntry:
     generator = entry.stage.removeprefix("generator/")
     return MarkEntry(
         key=f"{generator}/{entry.key}",
@@ -302,4 +311,5 @@ def _mark(entry: Entry, model: GeneratorModel, *, reused: bool) -> MarkEntry:
         peak_memory_gib=entry.info["peak_memory_gib"],
         health=entry.info.get("health", {}),
         drawing_runs=model.drawing_runs,
+        inputs=tuple(inputs),
     )
