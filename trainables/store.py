@@ -1,14 +1,13 @@
 """Results by key on any pyarrow file system. What is stored under a key never changes.
 
 Publishing writes `<stage>/<key>/<attempt>/...` and then the small `<stage>/<key>/done.json`, which names the attempt and the content
-hashes. Readers see only what `done.json` names, so neither a rename nor a lock is needed, on a disk or on an object store.
+hashes. Readers see only what `done.json` names, so neither a rename nor a lock is needed, on a disk or on an object store. A `done.json` that was not
+written whole names nothing: the result is made anew. What a writer left that nobody names is cleaned away by `trainables.cleaning`.
 """
 
 import contextlib
-import errno
 import hashlib
 import json
-import os
 import tempfile
 import time
 import uuid
@@ -20,9 +19,13 @@ from typing import Any
 from pyarrow import fs
 
 from trainables.errors import StoreError
+from trainables.files import Files
+from trainables.retries import cure
+from trainables.scratch import Scratch
 
 FORMAT = 1
 """Version of the layout on disk; a store of a newer version is refused."""
+DONE = "done.json"
 
 
 def stage_key(stage: str, *, version: int, settings: Mapping[str, Any], inputs: Sequence[str] = (), seed: int | None = None) -> str:
@@ -55,14 +58,27 @@ class Entry:
         Raises:
             StoreError: the file is missing, or its content is not what was published.
         """
-        path = f"{self.stage}/{self.key}/{self.attempt}/{name}"
-        data = self.store.read_path(path)
-        if data is None or hashlib.sha256(data).hexdigest() != self.files[name]:
+        data = self._content(name)
+        if data is None or not self._is_as_published(name, data):
             raise StoreError(
-                f"{self.store.root}/{path}: {'missing' if data is None else 'damaged'}, though done.json names it.\n"
-                f"  Delete the folder {self.store.root}/{self.stage}/{self.key} and run again: it will be made anew."
+                f"{self.store.root}/{self._path(name)}: {'missing' if data is None else 'damaged'}, though {DONE} names it.\n"
+                f"  Delete the folder {self.store.root}/{self.stage}/{self.key} and run again: it will be made anew.\n"
+                f"  `tundish store clean --verify {self.store.root}` finds all that are damaged and does the same."
             )
         return data
+
+    def is_whole(self) -> bool:
+        """Reads all files, and says whether they are what was published."""
+        return all((data := self._content(name)) is not None and self._is_as_published(name, data) for name in self.files)
+
+    def _path(self, name: str) -> str:
+        return f"{self.stage}/{self.key}/{self.attempt}/{name}"
+
+    def _content(self, name: str) -> bytes | None:
+        return self.store.read_path(self._path(name))
+
+    def _is_as_published(self, name: str, data: bytes) -> bool:
+        return hashlib.sha256(data).hexdigest() == self.files[name]
 
     def json(self, name: str) -> Any:
         """Reads one JSON file."""
@@ -70,15 +86,21 @@ class Entry:
 
     def local_path(self, name: str) -> Path:
         """Gives a path on this machine's disk, for memory-mapping; a remote file is fetched once into the machine's temporary folder."""
-        path = f"{self.stage}/{self.key}/{self.attempt}/{name}"
         if (root := self.store.local_root) is not None:
-            return root / path
+            return root / self._path(name)
         copy = Path(tempfile.gettempdir()) / "tundish-fetched" / self.files[name] / name
         if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
+            data = self.read(name)
             aside = copy.with_name(f"{copy.name}.{uuid.uuid4().hex}")
-            aside.write_bytes(self.read(name))
-            aside.replace(copy)
+            try:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                aside.write_bytes(data)
+                aside.replace(copy)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    aside.unlink(missing_ok=True)
+                how = f"{cure(error)}, or name another temporary folder (TMPDIR), and run the same command again: it continues."
+                raise StoreError(f"{copy}: cannot be written ({error.strerror or error}).\n  {how}") from error
         return copy
 
 
@@ -90,33 +112,21 @@ class Store:
     """
 
     def __init__(self, root: str | Path, *, filesystem: fs.FileSystem | None = None) -> None:
-        # file:///a/folder is that folder: written aside and renamed, so that a killed writer leaves nothing torn.
-        self.root = fs.FileSystem.from_uri(str(root))[1] if str(root).startswith("file://") else str(root)
+        self.files = Files(root, filesystem=filesystem)
+        self.root = self.files.root
+        self.local_root = self.files.local_root
         self.published_bytes = 0
         """Of results that became visible through this object."""
-        self.local_root: Path | None = None
-        if filesystem is not None:
-            self.filesystem = fs.SubTreeFileSystem(self.root, filesystem)
-        elif "://" in self.root:
-            base, path = fs.FileSystem.from_uri(self.root)
-            self.filesystem = fs.SubTreeFileSystem(path, base)
-        else:
-            self.local_root = Path(self.root).absolute()
-            self.root = str(self.local_root)
-            try:
-                self.local_root.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                cure = "Name another folder: storage.store in the study file."
-                raise StoreError(f"{self.root}: cannot be made a store ({error.strerror}).\n  {cure}") from error
-            self.filesystem = fs.SubTreeFileSystem(self.root, fs.LocalFileSystem())
+        self._scratch = Scratch(self.files)
         self._check_format()
 
     def _check_format(self) -> None:
-        text = self.read_path("format.json")
-        if text is None:
-            self._write("format.json", json.dumps({"format": FORMAT}).encode())
+        text, whole = self.read_path("format.json"), json.dumps({"format": FORMAT}).encode()
+        if text is None or (text != whole and whole.startswith(text)):
+            # Not there yet, or torn when it was first written.
+            self._write("format.json", whole)
             return
-        found = self._parse("format.json", text).get("format")
+        found = (_parsed(text) or {}).get("format")
         if not isinstance(found, int):
             cure = "If this is a store, delete that file and run again; if not, name another folder: storage.store in the study file."
             raise StoreError(f"{self.root}/format.json: says no store format.\n  {cure}")
@@ -126,55 +136,19 @@ class Store:
                 "  Update Tundish, or name another folder: storage.store in the study file."
             )
 
-    def _parse(self, path: str, text: bytes) -> dict[str, Any]:
-        """Reads a JSON object of the store's own.
-
-        Raises:
-            StoreError: it is damaged.
-        """
-        try:
-            plain = json.loads(text)
-        except ValueError:
-            plain = None
-        if not isinstance(plain, dict):
-            raise StoreError(f"{self.root}/{path}: damaged.\n  Delete this file and run again: what it named will be made anew.")
-        return plain
-
     def read_path(self, path: str) -> bytes | None:
         """Reads a file by its path below the root; None where there is none."""
-        try:
-            with self.filesystem.open_input_stream(path) as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
+        return self.files.read(path)
 
-    def _write(self, path: str, data: bytes) -> None:
-        try:
-            folder = path.rpartition("/")[0]
-            if folder:
-                self.filesystem.create_dir(folder, recursive=True)
-            if self.local_root is not None:
-                aside = self.local_root / f"{path}.{uuid.uuid4().hex}.part"
-                try:
-                    aside.write_bytes(data)
-                    os.replace(aside, self.local_root / path)
-                finally:
-                    aside.unlink(missing_ok=True)
-            else:
-                with self.filesystem.open_output_stream(path) as stream:
-                    stream.write(data)
-        except OSError as error:
-            cure = "Free some space (`tundish store` lists what is kept) and run the same command again: it continues."
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                cure = "Make the folder writable, or name another one: storage.store in the study file."
-            raise StoreError(f"{self.root}/{path}: cannot be written ({error.strerror or error}).\n  {cure}") from error
+    def _write(self, path: str, data: bytes, *, flush: bool = False) -> None:
+        self.files.write(path, data, flush=flush)
 
     def lookup(self, stage: str, key: str) -> Entry | None:
-        """Finds what was published under a key; None where nothing was."""
-        text = self.read_path(f"{stage}/{key}/done.json")
-        if text is None:
+        """Finds what was published under a key; None where nothing was, or its publication was not written whole."""
+        text = self.read_path(f"{stage}/{key}/{DONE}")
+        done = _parsed(text) if text is not None else None
+        if done is None or not {"attempt", "files", "info"} <= set(done):
             return None
-        done = self._parse(f"{stage}/{key}/done.json", text)
         return Entry(store=self, stage=stage, key=key, attempt=done["attempt"], files=done["files"], info=done["info"])
 
     def publish(self, stage: str, key: str, files: Mapping[str, bytes], info: Mapping[str, Any] | None = None) -> Entry:
@@ -190,46 +164,53 @@ class Store:
         known = dict(info or {})
         done = {"attempt": attempt, "files": hashes, "info": known}
         try:
+            # On the disk before they are named, so that not even a power cut leaves a name without content.
             for name, data in files.items():
-                self._write(f"{stage}/{key}/{attempt}/{name}", data)
-            self._write(f"{stage}/{key}/done.json", json.dumps(done, sort_keys=True).encode())
+                self._write(f"{stage}/{key}/{attempt}/{name}", data, flush=True)
+            self._write(f"{stage}/{key}/{DONE}", json.dumps(done, sort_keys=True).encode(), flush=True)
         except StoreError:
-            # On a full disk every file of an attempt that nobody will ever name is in the way of the next one.
-            with contextlib.suppress(OSError):
-                self.filesystem.delete_dir(f"{stage}/{key}/{attempt}")
-            raise
+            # What a remote store reports as failed may have arrived all the same; where it cannot say, nothing is removed.
+            entry = self.lookup(stage, key)
+            if entry is None or entry.attempt != attempt:
+                # On a full disk every file of an attempt that nobody will ever name is in the way of the next one.
+                self.files.remove_if_possible(f"{stage}/{key}/{attempt}")
+                raise
         self.published_bytes += sum(map(len, files.values()))
         return Entry(store=self, stage=stage, key=key, attempt=attempt, files=hashes, info=known)
 
     def keys(self, stage: str) -> list[str]:
         """Lists the published keys of a stage, sorted. A stage may be a path such as `generator/<key>`."""
-        selector = fs.FileSelector(stage, allow_not_found=True)
-        folders = [info.base_name for info in self.filesystem.get_file_info(selector) if info.type == fs.FileType.Directory]
-        return sorted(key for key in folders if self.filesystem.get_file_info(f"{stage}/{key}/done.json").type == fs.FileType.File)
+        folders = [info.base_name for info in self.files.listing(stage) if info.type == fs.FileType.Directory]
+        return sorted(key for key in folders if self.lookup(stage, key) is not None)
 
     def entries(self) -> Iterator[Entry]:
         """Walks over everything that is published, in the order of its path."""
-        selector = fs.FileSelector("", recursive=True, allow_not_found=True)
-        found = sorted(info.path for info in self.filesystem.get_file_info(selector) if info.base_name == "done.json")
-        for path in found:
+        for path in [info.path for info in self.files.listing("", recursive=True) if info.base_name == DONE]:
             stage, key, _ = path.rsplit("/", 2)
             if (entry := self.lookup(stage, key)) is not None:
                 yield entry
 
     def size_bytes(self) -> int:
         """Adds up the sizes of all files, scratch included; walks over the whole store."""
-        found = self.filesystem.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True))
-        return sum(info.size or 0 for info in found)
+        return sum(info.size or 0 for info in self.files.listing("", recursive=True))
 
     def read_scratch(self, name: str) -> bytes | None:
         """Reads the rolling checkpoint of a stage in flight; None where there is none."""
-        return self.read_path(f"scratch/{name}")
+        return self._scratch.read(name)
 
     def write_scratch(self, name: str, data: bytes) -> None:
         """Replaces the rolling checkpoint of a stage in flight."""
-        self._write(f"scratch/{name}", data)
+        self._scratch.write(name, data)
 
     def drop_scratch(self, name: str) -> None:
         """Removes a rolling checkpoint, once its stage is published."""
-        if self.filesystem.get_file_info(f"scratch/{name}").type == fs.FileType.File:
-            self.filesystem.delete_file(f"scratch/{name}")
+        self._scratch.drop(name)
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    """Reads a JSON object of the store's own; None where it is damaged."""
+    try:
+        plain = json.loads(text)
+    except ValueError:
+        return None
+    return plain if isinstance(plain, dict) else None

@@ -13,6 +13,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from cluster.doctor import Finding
     from search.rerun import Rerun
+    from trainables.cleaning import Cleaned
     from trainables.datasets.check import Examination
     from trainables.store import Store
 
@@ -107,12 +108,25 @@ def show_findings(findings: Iterable["Finding"]) -> None:
 
 def show_store(store: "Store") -> None:
     """Prints how many results each stage has published, and their size on disk."""
-    from pyarrow import fs
-
     stages: dict[str, list[int]] = {}
     for entry in store.entries():
-        folder = fs.FileSelector(f"{entry.stage}/{entry.key}/{entry.attempt}")
-        size = sum(info.size or 0 for info in store.filesystem.get_file_info(folder))
+        size = sum(info.size or 0 for info in store.files.listing(f"{entry.stage}/{entry.key}/{entry.attempt}"))
         stages.setdefault(entry.stage.partition("/")[0], []).append(size)
     rows = [[stage, str(len(sizes)), f"{sum(sizes) / 2**20:.1f}"] for stage, sizes in sorted(stages.items())]
     show(["stage", "results", "MiB"], rows, empty=f"{store.root} is empty")
+
+
+def show_cleaned(found: "Cleaned", *, removed: bool) -> None:
+    """Prints what was in the way of a store."""
+    counts = {
+        "attempts that nobody names": found.attempts,
+        "files not written whole": found.cut_off,
+        "checkpoints of published stages": found.checkpoints,
+        "damaged results": len(found.damaged),
+    }
+    rows = [[label, str(count)] for label, count in counts.items() if count]
+    show(["removed" if removed else "would be removed", ""], rows, empty="nothing to remove")
+    for path in found.damaged:
+        click.echo(f"damaged   {path}")
+    if rows:
+        click.echo(f"{found.size_bytes / 2**20:.1f} MiB")

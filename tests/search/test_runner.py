@@ -213,10 +213,10 @@ def test_a_full_store_stops_the_study_and_loses_nothing(running: Running, monkey
     original = Store._write
     full = threading.Event()
 
-    def write(self: Store, path: str, data: bytes) -> None:
+    def write(self: Store, path: str, data: bytes, *, flush: bool = False) -> None:
         if full.is_set() and path.startswith("inspector"):
             raise StoreError(f"{self.root}/{path}: cannot be written ({os.strerror(errno.ENOSPC)}).\n  Free some space")
-        original(self, path, data)
+        original(self, path, data, flush=flush)
 
     monkeypatch.setattr(Store, "_write", write)
     told = Told(lambda asked: full.set() if asked.trial == 2 else None)
