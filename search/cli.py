@@ -21,6 +21,7 @@ from search.arguments import EXTEND, StudyCommand
 if TYPE_CHECKING:
     from search.studies.study import Study
     from trainables.datasets.settings import DataSettings
+    from trainables.store import Store
 
 FAILED, USAGE, DATA, INTERRUPTED = 1, 2, 3, 130
 
@@ -47,6 +48,10 @@ REFUSALS = {
     errno.EACCES: "Give yourself the right to read and write there, or name another place.",
     errno.EPERM: "Give yourself the right to read and write there, or name another place.",
     errno.EROFS: "It cannot be written at all; name another place.",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f) and run the same command again.",
+    errno.EIO: "See to the disk or the network behind it and run the same command again.",
+    errno.ESTALE: "See to the disk or the network behind it and run the same command again.",
+    errno.ETIMEDOUT: "See to the disk or the network behind it and run the same command again.",
 }
 """What an operating system may refuse -> the cure."""
 
@@ -369,16 +374,50 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-@cli.command()
+class Listing(Ordered):
+    """Lists where no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts `list` before anything that is neither a command nor a call for help."""
+        if not args or args[0] not in (*self.commands, "-h", "--help"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@cli.group(cls=Listing)
+def store() -> None:
+    """List or clean what a store keeps; `tundish store PATH` lists."""
+
+
+@store.command("list")
 @click.argument("path", default="store")
-def store(path: str) -> None:
+def store_list(path: str) -> None:
     """List what a store keeps, stage by stage."""
     from search.runs.tables import show_store
+
+    show_store(_existing_store(path))
+
+
+@store.command("clean")
+@click.argument("path", default="store")
+@click.option("--older-than", "hours", type=click.FloatRange(min=0), default=24.0, show_default=True, help="Hours; what is younger may be in use.")
+@click.option("--verify", is_flag=True, help="Read everything, and remove results that are damaged; they are made anew where they are needed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+def store_clean(path: str, hours: float, verify: bool, dry_run: bool) -> None:
+    """Remove what killed writers left and nobody names."""
+    from search.runs.tables import show_cleaned
+    from trainables.cleaning import clean
+
+    show_cleaned(clean(_existing_store(path), young_s=3600 * hours, verify=verify, remove=not dry_run), removed=not dry_run)
+
+
+def _existing_store(path: str) -> "Store":
+    """Opens a store that is there, and makes none."""
     from trainables.store import Store
 
     if "://" not in path and not Path(path).is_dir():
         raise click.UsageError(f"{path}: no such store.")
-    show_store(Store(path))
+    return Store(path)
 
 
 def _run(study: "Study", **how: Any) -> NoReturn:

@@ -274,3 +274,24 @@ def test_the_line_that_continues_a_run_does_not_begin_it_anew(tmp_path: Path, mo
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert (end.value.code, told) == (cli.INTERRUPTED, ["tundish demo --set seed=3"])
+
+
+def test_a_store_is_cleaned_of_what_is_old_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainables.store import Store
+
+    monkeypatch.chdir(tmp_path)
+    Store("store").publish("pool", "k", {"a.txt": b"a"})
+    left = tmp_path / "store" / "pool" / "k" / "20200101T000000-0123abcd" / "a.txt"
+    left.parent.mkdir()
+    left.write_bytes(b"a")
+
+    def said(*words: str) -> str:
+        done = CliRunner().invoke(cli.cli, ["store", *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "nothing to remove" in said("clean")
+    assert "would be removed" in said("clean", "--older-than", "0", "--dry-run") and left.exists()
+    assert "attempts that nobody names" in said("clean", "store", "--older-than", "0") and not left.exists()
+    assert said("store") == said("list", "store") == said() and "pool" in said()
+    assert CliRunner().invoke(cli.cli, ["store", "clean", "nowhere"]).exit_code == 2
