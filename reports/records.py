@@ -5,6 +5,7 @@
     runs/<study>/study.yaml              the resolved study file
     runs/<study>/environment.json        what the whole run stands on; its keys are below
     runs/<study>/ended.json              {"reason", "budget", "sampler", "time_s"}: why the search ended before its trials were through, where it did
+    runs/<study>/warm_start.parquet      what the search has learned from earlier runs before its first trial, where it was told to
     runs/<study>/backgrounds.webp        sheet of defect-free images, where a family uses them
     runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
     runs/<study>/trials/00012/record.json    Record, when it has finished
@@ -37,6 +38,7 @@
     device          what the stages ran on
     versions        {package or program: version}
     git             commit of the code
+    code            {stage, `generators.<family>` or `inspectors.<kind>`: VERSION}: what the numbers were made by
     backgrounds     {"origin", "count", "columns", "tile_px"}: what backgrounds.webp shows
     notes           sentences that every reader must see, such as that a published split leaks
 """
@@ -152,6 +154,20 @@ def write_whole(path: Path, data: bytes, *, flush: bool = False) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def append_whole(path: Path, data: bytes) -> None:
+    """Adds to the end of a file; where not all of it could be written, the file is cut back to what it was."""
+    with path.open("ab", buffering=0) as file:
+        before = os.fstat(file.fileno()).st_size
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(before)
+            raise
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ A trial function takes (recipe, store, device=, threads=) and yields `Progress`,
 `Failure`, or a `Halt` where nothing is wrong with the trial but the study cannot go on.
 """
 
+import errno
 import gc
 import json
 import math
@@ -18,6 +19,7 @@ from trainables.errors import BadInput, DatasetError, StoreError, TrialFailure
 from trainables.progress import Progress, Scores, StageUse
 from trainables.recipe import Recipe
 from trainables.registry import resolve
+from trainables.retries import FULL, cure
 from trainables.store import Store
 
 
@@ -31,6 +33,8 @@ class Halt:
 Item = Progress | Scores | Failure | Halt
 LAST = (Scores, Failure, Halt)
 """Items that nothing follows."""
+REFUSALS = FULL | {errno.EROFS, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
+"""Codes of what a machine refuses for the time being, which is no fault of the trial's."""
 
 
 class Attempt:
@@ -46,8 +50,9 @@ class Attempt:
         try:
             if self._items is None:
                 function, recipe, store, device, threads = self._given
+                run = resolve(function)
                 self._store = Store(store)
-                self._items = resolve(function)(recipe, self._store, device=device, threads=threads)
+                self._items = run(recipe, self._store, device=device, threads=threads)
             item = _finite_rung(next(self._items))
         except StopIteration:
             return Failure(name="error", message="the trial ended without scores")
@@ -79,6 +84,9 @@ def _ending(error: Exception) -> Failure | Halt:
     message = str(error) or type(error).__name__
     if isinstance(error, StoreError):
         return Halt(message=message)
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        where = f"{error.filename}: " if error.filename else ""
+        return Halt(message=f"{where}{error.strerror or message}.\n  {cure(error)} and run the same command again: it continues.")
     if isinstance(error, TrialFailure):
         return Failure(name=error.name, message=message, traceback=text)
     if isinstance(error, DatasetError):

@@ -61,7 +61,8 @@ def run_on_ray(asker: Asker, store: Store, means: "Means", stop: Callable[[], bo
                 name="study",
                 storage_path=scratch,
                 verbose=0,
-                stop=StopWhen(lambda: searcher.problem is not None or stop()),
+                # Looking whether to stop reads the run's folder, which may fail too.
+                stop=StopWhen(lambda: bool(searcher.guarded(stop)) or searcher.problem is not None),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
             ),

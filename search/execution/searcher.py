@@ -36,7 +36,7 @@ class RecordSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Asks for the next trial: its config, None to be asked again later, or Tune's word for the end."""
-        asked = self._guarded(self._asker.ask)
+        asked = self.guarded(self._asker.ask)
         if asked is None or asked == FINISHED:
             return str(Searcher.FINISHED)
         if asked == WAIT:
@@ -52,11 +52,11 @@ class RecordSearcher(Searcher):
         if not isinstance(item, Progress) or trial_id not in self._numbers:
             return False
         number = self._numbers[trial_id]
-        reason = self._guarded(lambda: self._asker.progress(number, item))
+        reason = self.guarded(lambda: self._asker.progress(number, item))
         if reason is None:
             return False
         del self._numbers[trial_id]
-        self._guarded(lambda: self._asker.prune(number, reason))
+        self.guarded(lambda: self._asker.prune(number, reason))
         return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -66,16 +66,16 @@ class RecordSearcher(Searcher):
             return
         if error:
             before, self._nodes = self._nodes, alive_nodes()
-            self._guarded(lambda: self._asker.lost(number, node_lost=not before <= self._nodes))
+            self.guarded(lambda: self._asker.lost(number, node_lost=not before <= self._nodes))
             return
         item = from_json(result[ITEM]) if result and ITEM in result else None
         if isinstance(item, Halt):
             self.problem = StoreError(item.message)
         elif item is not None and not isinstance(item, Progress):
             end = item
-            self._guarded(lambda: self._asker.finish(number, end))
+            self.guarded(lambda: self._asker.finish(number, end))
 
-    def _guarded(self, act: Callable[[], Any]) -> Any:
+    def guarded(self, act: Callable[[], Any]) -> Any:
         """Acts unless something went wrong before; keeps what goes wrong now."""
         if self.problem is None:
             try:

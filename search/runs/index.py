@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from reports.records import Asked, Record
+from reports.records import Asked, Record, append_whole
 from search.distributions import distributions
 from search.fronts import excesses, objective_values
 from search.studies.study import Limit, Objective
@@ -70,10 +70,9 @@ class _Unlocked(JournalFileBackend):
     """Writes without a lock, because the lease makes this driver the only writer, and without flushing to disk, because what is lost is rebuilt."""
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Adds lines."""
+        """Adds lines, all or none: Optuna's memory takes in what is here alone, so that a change can be tried again."""
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with open(self._file_path, "ab") as file:
-            file.write(text.encode())
+        append_whole(Path(self._file_path), text.encode())
 
 
 class Index:

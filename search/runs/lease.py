@@ -5,7 +5,6 @@ when its heartbeat is older than `EXPIRES_S`. Every take-over raises the epoch, 
 """
 
 import contextlib
-import errno
 import json
 import os
 import socket
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reports.records import write_json
+from trainables.retries import cure, patiently
 
 HEARTBEAT_S = 10.0
 EXPIRES_S = 60.0
@@ -63,11 +63,21 @@ def process_birth(pid: int) -> str | None:
 
 
 def holder(run: Path) -> Holder | None:
-    """Reads who drives, or last drove, a run; None where nobody has yet."""
+    """Reads who drives, or last drove, a run; None where nobody has yet.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    path = run / "lease.json"
     try:
-        return Holder(**json.loads((run / "lease.json").read_text(encoding="utf-8")))
+        return Holder(**json.loads(patiently(lambda: path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be read ({error.strerror or error}). Every finished trial is kept.\n"
+            f"  {cure(error)} and run the same command again: it continues."
+        ) from error
     except (ValueError, TypeError) as error:
         raise RunError(f"{run / 'lease.json'}: not a readable lease ({error}).\n  If no driver is running, delete it and run again.") from error
 
@@ -100,12 +110,13 @@ class Lease:
             raise RunError(_refusal(run, before))
         self.epoch = (before.epoch if before else 0) + 1
         try:
-            self._write()
+            patiently(self._write)
         except OSError as error:
             with contextlib.suppress(OSError):
                 run.rmdir()
-            cure = "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Make it writable"
-            raise RunError(f"{run}: cannot be written ({error.strerror or error}).\n  {cure}, or name another folder: storage.runs.") from error
+            raise RunError(
+                f"{run}: cannot be written ({error.strerror or error}).\n  {cure(error)}, or name another folder: storage.runs."
+            ) from error
         self._beat = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._beat.start()
 
@@ -156,8 +167,9 @@ class Lease:
         """
         self._ended.set()
         self._beat.join()
-        if self.is_mine():
-            with contextlib.suppress(OSError):
+        # Where this fails, the next driver on this machine takes over at once, and one elsewhere after `EXPIRES_S`.
+        with contextlib.suppress(OSError, RunError):
+            if self.is_mine():
                 if forget:
                     (self._run / "lease.json").unlink(missing_ok=True)
                 else:

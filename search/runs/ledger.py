@@ -4,19 +4,20 @@ Called by the asker alone while a run is driven. Everything is read from the fol
 """
 
 import contextlib
-import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from reports.records import Asked, Record, read_record, trial_folder, trial_numbers, write_json, write_record, write_whole
+from reports.records import Asked, Record, append_whole, read_record, trial_folder, trial_numbers, write_json, write_record, write_whole
 from search.runs.lease import Lease, RunError
+from trainables.retries import cure, patiently
 
+T = TypeVar("T")
 STOP_FILE = "stop.json"
-PREPARED = ("study.yaml", "environment.json", "backgrounds.webp")
+PREPARED = ("study.yaml", "environment.json", "backgrounds.webp", "warm_start.parquet")
 """What lies in the folder before the first trial; `study.yaml` comes last and makes a run one that was begun."""
 LOST_WORKERS = 3
 """A trial that has lost its worker this often, without a lost node, is failed."""
@@ -43,19 +44,21 @@ class Ledger:
     def __init__(self, run: Path) -> None:
         self.run = run
         self.lease = Lease(run)
+        self.asked: dict[int, Asked] = {}
+        self.records: dict[int, Record] = {}
         try:
-            self.asked: dict[int, Asked] = {}
-            self.records: dict[int, Record] = {}
-            for number in trial_numbers(run):
-                folder = trial_folder(run, number)
-                if (asked := read_record(folder, Asked)) is not None:
-                    self.asked[number] = asked
-                    if (record := read_record(folder, Record)) is not None:
-                        self.records[number] = record
-            (run / STOP_FILE).unlink(missing_ok=True)
+            for number in self._patiently(lambda: trial_numbers(run), "read"):
+                self._read(trial_folder(run, number), number)
+            self.keep(lambda: (run / STOP_FILE).unlink(missing_ok=True))
         except BaseException:
             self.lease.release()
             raise
+
+    def _read(self, folder: Path, number: int) -> None:
+        if (asked := self._patiently(lambda: read_record(folder, Asked), "read")) is not None:
+            self.asked[number] = asked
+            if (record := self._patiently(lambda: read_record(folder, Record), "read")) is not None:
+                self.records[number] = record
 
     @property
     def next_number(self) -> int:
@@ -67,71 +70,98 @@ class Ledger:
         return sorted(set(self.asked) - set(self.records))
 
     def attempts(self, number: int) -> Attempts:
-        """Says how often a trial was begun and lost its worker."""
+        """Says how often a trial was begun and lost its worker; a count that a power cut has torn begins anew."""
+        path = trial_folder(self.run, number) / "attempts.json"
         try:
-            return Attempts(**json.loads((trial_folder(self.run, number) / "attempts.json").read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            return Attempts(**json.loads(self._patiently(lambda: path.read_text(encoding="utf-8") if path.exists() else "{}", "read")))
+        except (ValueError, TypeError):
             return Attempts()
 
     def ask(self, asked: Asked) -> None:
         """Publishes a suggestion: from here on the trial exists, whatever dies."""
-        with self._writing():
-            write_record(trial_folder(self.run, asked.trial), asked)
+        self.keep(lambda: write_record(trial_folder(self.run, asked.trial), asked))
         self.asked[asked.trial] = asked
 
     def begin(self, number: int) -> Attempts:
-        """Counts one more start of a trial, and ends the torn last line that an earlier one may have left in its steps."""
+        """Counts one more start of a trial, and clears away what an earlier one may have left torn: files, and the last line of its steps."""
         before = self.attempts(number)
         now = Attempts(begun=before.begun + 1, lost=before.lost)
         folder = trial_folder(self.run, number)
-        with self._writing():
+
+        def write() -> None:
             _count(folder, now)
             _mend_lines(folder / "steps.jsonl")
+            for path in folder.glob("*.part"):
+                path.unlink(missing_ok=True)
+
+        self.keep(write)
         return now
 
     def lose(self, number: int) -> Attempts:
         """Counts a worker that died under a trial."""
         before = self.attempts(number)
         now = Attempts(begun=before.begun, lost=before.lost + 1)
-        with self._writing():
-            _count(trial_folder(self.run, number), now)
+        self.keep(lambda: _count(trial_folder(self.run, number), now))
         return now
 
     def step(self, number: int, step: dict[str, Any]) -> None:
         """Adds one line to a trial's steps."""
         line = json.dumps(step, allow_nan=False, separators=(",", ":")) + "\n"
-        with self._writing(), (trial_folder(self.run, number) / "steps.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line)
+        self.keep(lambda: append_whole(trial_folder(self.run, number) / "steps.jsonl", line.encode()))
 
     def steps(self, number: int) -> list[dict[str, Any]]:
-        """Reads the steps of a trial, but for a last line that was not written whole."""
+        """Reads the steps of a trial, but for lines that were not written whole."""
         path = trial_folder(self.run, number) / "steps.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
+        found = []
+        for line in self._patiently(lambda: path.read_bytes() if path.exists() else b"", "read").split(b"\n")[:-1]:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
 
     def finish(self, record: Record, *, samples: bytes | None = None, files: Mapping[str, bytes] | None = None, error: str | None = None) -> Record:
         """Publishes the end of a trial, what belongs to it first; a trial that has a record keeps the one it has."""
         folder = trial_folder(self.run, record.trial)
-        with self._writing():
-            if (before := read_record(folder, Record)) is None:
-                if samples is not None:
-                    write_whole(folder / "samples.webp", samples)
-                for name, data in (files or {}).items():
-                    write_whole(folder / name, data)
-                if error is not None:
-                    write_whole(folder / "error.txt", error.encode())
-                write_record(folder, record)
-        self.records[record.trial] = before or record
-        return self.records[record.trial]
+
+        def write() -> Record:
+            if (before := read_record(folder, Record)) is not None:
+                return before
+            if samples is not None:
+                write_whole(folder / "samples.webp", samples)
+            for name, data in (files or {}).items():
+                write_whole(folder / name, data)
+            if error is not None:
+                write_whole(folder / "error.txt", error.encode())
+            write_record(folder, record)
+            return record
+
+        self.records[record.trial] = stands = self._kept(write)
+        return stands
 
     def keep(self, write: Callable[[], object]) -> None:
-        """Runs another write into the run's folder under the same guard as the ledger's own."""
-        with self._writing():
-            write()
+        """Runs a write into the run's folder that can be done twice: asks the lease first, has patience with a disk that fails for a moment.
+
+        Raises:
+            RunError: the run was taken over, or cannot be written.
+        """
+        self._kept(write)
+
+    def _kept(self, write: Callable[[], T]) -> T:
+        def act() -> T:
+            self.lease.check()
+            return write()
+
+        return self._patiently(act, "written")
+
+    def _patiently(self, act: Callable[[], T], done: str) -> T:
+        try:
+            return patiently(act)
+        except OSError as error:
+            what = f"{error.filename or self.run}: cannot be {done} ({error.strerror or error}). Every finished trial is kept."
+            raise RunError(f"{what}\n  {cure(error)} and run the same command again: it continues.") from error
 
     def stop_wanted(self) -> bool:
         """Says whether someone asked this run to stop."""
-        return (self.run / STOP_FILE).exists()
+        return os.path.exists(self.run / STOP_FILE)  # False where the folder cannot be read for a moment; pathlib's would raise.
 
     def close(self) -> None:
         """Gives the run back."""
@@ -147,18 +177,6 @@ class Ledger:
         self.lease.release(forget=True)
         with contextlib.suppress(OSError):
             self.run.rmdir()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        self.lease.check()
-        try:
-            yield
-        except OSError as error:
-            cure = "Make the folder writable"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                cure = "Free some space there"
-            what = f"{error.filename or self.run}: cannot be written ({error.strerror or error}). Every finished trial is kept."
-            raise RunError(f"{what}\n  {cure} and run the same command again: it continues.") from error
 
 
 def request_stop(run: Path) -> None:

@@ -1,5 +1,7 @@
+import errno
 import gc
 import math
+import os
 import sys
 import types
 import weakref
@@ -83,6 +85,14 @@ def test_a_store_that_cannot_be_written_is_no_fault_of_the_trial(attempting: Att
     assert attempting(StoreError("store/x: cannot be written (No space left on device)")).pull() == Halt(
         message="store/x: cannot be written (No space left on device)"
     )
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_what_the_machine_refuses_is_no_fault_of_the_trial(attempting: Attempting, code: int) -> None:
+    halt = attempting(OSError(code, os.strerror(code), "/tmp/x")).pull()
+    assert isinstance(halt, Halt) and halt.message.startswith(f"/tmp/x: {os.strerror(code)}") and "run the same command again" in halt.message
+    other = attempting(OSError(errno.ENOENT, os.strerror(errno.ENOENT), "/tmp/x")).pull()
+    assert isinstance(other, Failure) and other.name == "error"
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])

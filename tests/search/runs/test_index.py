@@ -1,3 +1,5 @@
+import contextlib
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,22 @@ def test_a_journal_that_disagrees_is_rebuilt(tmp_path: Path, damage: Any) -> Non
     assert told.sync(ASKED, RECORDS)
     told.tell(ASKED[4], record(4, 0.9))
     assert trials(tmp_path)[4].values == [0.9, 0.1]
+
+
+def test_a_journal_without_room_is_left_whole_and_written_on_later(tmp_path: Path) -> None:
+    told = index(tmp_path)
+    told.sync({}, {})
+    told.ask(ASKED[1])
+    before = (tmp_path / JOURNAL).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in range(0, 700, 50):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, limits[1]))
+        try:
+            with contextlib.suppress(OSError):
+                told.tell(ASKED[1], RECORDS[1])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert (tmp_path / JOURNAL).read_bytes().endswith(b"\n")
+        if trials(tmp_path)[0].state == TrialState.COMPLETE:
+            break
+    assert room > 0 and not index(tmp_path).sync({1: ASKED[1]}, {1: RECORDS[1]})

@@ -1,6 +1,8 @@
 import errno
 import json
-from collections.abc import Iterator
+import os
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,6 +12,7 @@ from reports.records import Asked, Record, RecordError, trial_folder, write_whol
 from search.runs import ledger as ledger_module
 from search.runs.lease import RunError
 from search.runs.ledger import Attempts, Ledger, request_stop
+from trainables import retries
 
 
 def asked(number: int) -> Asked:
@@ -134,3 +137,89 @@ def test_a_run_can_be_asked_to_stop(ledger: Ledger) -> None:
     again = reopened(ledger)
     assert not again.stop_wanted(), "what was asked of an earlier driver is not asked of the next"
     again.close()
+
+
+def failing(times: int, act: Callable[..., Any], code: int = errno.EIO) -> Callable[..., Any]:
+    """Fails some times before it acts."""
+    left = [times]
+
+    def failed(*given: Any, **more: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(code, os.strerror(code), "/runs/x")
+        return act(*given, **more)
+
+    return failed
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "WAITS_S", (0.0,) * 4)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_disk_that_fails_for_a_moment_is_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, act in (
+        ("write_record", lambda: ledger.ask(asked(0))),
+        ("append_whole", lambda: ledger.step(0, {"stage": "data"})),
+        ("_count", lambda: ledger.begin(0)),
+        ("read_record", lambda: ledger.finish(record(0))),
+    ):
+        monkeypatch.setattr(ledger_module, name, failing(4, getattr(ledger_module, name)))
+        act()
+    monkeypatch.setattr(Path, "read_text", failing(4, Path.read_text))
+    ledger.lease.check()
+    assert ledger.steps(0) == [{"stage": "data"}] and ledger.attempts(0).begun == 1
+    monkeypatch.setattr(ledger_module, "trial_numbers", failing(4, ledger_module.trial_numbers))
+    again = reopened(ledger)
+    assert again.unfinished() == [] and again.records[0].state == "complete"
+    again.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_disk_that_goes_on_failing_is_one_clear_message(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.ask(asked(0))
+    monkeypatch.setattr(ledger_module, "write_record", failing(99, ledger_module.write_record))
+    said = r"/runs/x: cannot be written \(Input/output error\). Every finished trial is kept(.|\n)*See to the disk(.|\n)*it continues"
+    with pytest.raises(RunError, match=said):
+        ledger.finish(record(0))
+    monkeypatch.setattr(Path, "read_text", failing(99, Path.read_text))
+    with pytest.raises(RunError, match=r"lease\.json: cannot be read \(Input/output error\)(.|\n)*it continues"):
+        ledger.lease.check()
+    assert not ledger.stop_wanted()
+    ledger.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lasting_refusal_is_not_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries.time, "sleep", lambda _: pytest.fail("waiting makes no room"))
+    monkeypatch.setattr(ledger_module, "write_record", failing(99, ledger_module.write_record, errno.EROFS))
+    with pytest.raises(RunError, match=r"Read-only file system(.|\n)*Make it readable and writable"):
+        ledger.ask(asked(0))
+    assert ledger.asked == {}
+
+
+def test_a_step_that_found_no_room_leaves_no_half_line(ledger: Ledger) -> None:
+    """A limit on the size of files cuts a write off in its middle, as a full disk does."""
+    ledger.ask(asked(0))
+    ledger.step(0, {"stage": "data"})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        with pytest.raises(RunError, match=r"File too large(.|\n)*ulimit -f"):
+            ledger.step(0, {"stage": "x" * 600})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    ledger.step(0, {"stage": "scores"})
+    assert [step["stage"] for step in ledger.steps(0)] == ["data", "scores"]
+
+
+def test_what_a_killed_driver_left_is_cleared_when_the_trial_begins_again(ledger: Ledger) -> None:
+    ledger.ask(asked(0))
+    folder = trial_folder(ledger.run, 0)
+    (folder / "record.json.0123.part").write_bytes(b"{")
+    (folder / "attempts.json").write_bytes(b"\0\0")
+    (folder / "steps.jsonl").write_bytes(b'{"stage": "data"}\n\0\0\0\n{"stage": "gen')
+    assert ledger.steps(0) == [{"stage": "data"}]
+    assert ledger.begin(0) == Attempts(begun=1)
+    assert sorted(path.name for path in folder.iterdir()) == ["asked.json", "attempts.json", "steps.jsonl"]
