@@ -6,6 +6,7 @@
     runs/<study>/environment.json        what the whole run stands on; its keys are below
     runs/<study>/ended.json              {"reason", "budget", "sampler", "time_s"}: why the search ended before its trials were through, where it did
     runs/<study>/warm_start.parquet      what the search has learned from earlier runs before its first trial, where it was told to
+    runs/<study>/warm_start.parquet      what the search has learned from earlier runs before its first trial, where it was told to
     runs/<study>/backgrounds.webp        sheet of defect-free images, where a family uses them
     runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
     runs/<study>/trials/00012/record.json    Record, when it has finished
@@ -38,6 +39,7 @@
     device          what the stages ran on
     versions        {package or program: version}
     git             commit of the code
+    code            {stage, `generators.<family>` or `inspectors.<kind>`: VERSION}: what the numbers were made by
     code            {stage, `generators.<family>` or `inspectors.<kind>`: VERSION}: what the numbers were made by
     backgrounds     {"origin", "count", "columns", "tile_px"}: what backgrounds.webp shows
     notes           sentences that every reader must see, such as that a published split leaks

@@ -12,6 +12,7 @@ from typing import Any
 
 from reports.records import Asked, Record
 from search.confirm import fresh_units, inspector_of, to_confirm
+from search.memory.remembered import Remembered
 from search.models.expectations import Expectations
 from search.models.model import MARK, Model
 from search.models.proposals import Proposals
@@ -59,6 +60,8 @@ class Plan:
     """Settings that decide only how images are drawn: the same training serves all their values."""
     kinds: frozenset[str] = KINDS
     """Moves of the search that may be made; fewer where it is measured what each is worth."""
+    earlier: Sequence[Remembered] = ()
+    """Trials of earlier runs whose numbers the models are told before the first trial."""
 
     @property
     def trials(self) -> int:
@@ -83,7 +86,10 @@ class Moves:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self.model = Model(plan.study, cost=plan.cost, drawing=plan.drawing)
+        for at, earlier in enumerate(plan.earlier):
+            self.model.recall(earlier, at - len(plan.earlier))
         self._expectations = Expectations(self.model)
+        self._expectations.note()
         self._asked: dict[int, Asked] = {}
         self._records: dict[int, Record] = {}
         self._searched: list[int] = []
@@ -153,15 +159,16 @@ class Moves:
         plan = self._plan
         rng = random.Random(child_seed(plan.study.seed, "sampler", number))
         proposals = Proposals(plan.study.space, self.model, self._ladder, rng, plan.kinds)
-        fitted = self._expectations.fit() if self.model.front and number % DRAW_ONE_OF else None
+        fitted = self._expectations.fit() if (self.model.front or plan.earlier) and number % DRAW_ONE_OF else None
         best = proposals.best(fitted) if fitted is not None else None
         if best is None:
             return Move(kind="explore", reason="a new generator, drawn from the whole space", fixed=proposals.drawn().params)
         gain = f"{100 * best.gain:.2g} % more hypervolume expected for {best.seconds:.3g} s"
+        origin = best.generator.origin
         if best.kind == "explore":
-            return Move(kind="explore", reason=f"a new generator: {gain}", fixed=best.params)
+            return Move(kind="explore", reason=f"a new generator{f', that of {origin}' if origin else ''}: {gain}", fixed=best.params)
         parent = best.generator.latest
-        whose = f"the generator of trial {parent}"
+        whose = f"the generator of {f'trial {parent}' if parent is not None else origin}"
         said = f"{whose} goes on to {best.params[MARK]:g} kimg" if best.kind == "promote" else f"{whose} again, with other settings behind it"
         return Move(kind=best.kind, reason=f"{said}: {gain}", parent=parent, fixed=best.params)
 

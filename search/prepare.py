@@ -21,6 +21,9 @@ import numpy as np
 from PIL import Image
 
 from reports.records import write_json, write_whole
+from search.memory.carrying import learn
+from search.memory.code import code_versions
+from search.memory.remembered import FILE, content_hash
 from search.runs.lease import Lease
 from search.runs.ledger import Ledger
 from search.studies.checks import uses_attributes, validate
@@ -151,12 +154,25 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     )
     # What an objective may be depends on the extractor, which `auto` has only now.
     validate(resolved, counts)
+    resolved, learned = _with_memory(resolved, store, place, ledger)
     environment = {**_facts(resolved, place, command), **_data_facts(resolved, pack, store, ledger)}
+    environment["notes"] += [f"Warm start. {line}" for line in learned]
     environment["notes"] += columns.notes if columns is not None else []
     ledger.keep(lambda: write_json(study.run_folder / "environment.json", environment))
     # Last, because it is what makes a run one that was begun.
     ledger.keep(lambda: _write(resolved))
     return resolved
+
+
+def _with_memory(study: Study, store: Store, place: Place, ledger: Ledger) -> tuple[Study, Sequence[str]]:
+    """Keeps what a study learns from earlier runs in its folder, so that it does not depend on them any more; gives a sentence for each."""
+    memory = learn(study, store, device=place.device)
+    if not memory.lines:
+        return study, ()
+    data = memory.to_bytes()
+    ledger.keep(lambda: write_whole(study.run_folder / FILE, data, flush=True))
+    assert study.resolved is not None
+    return replace(study, resolved=replace(study.resolved, warm_start=content_hash(data))), memory.lines
 
 
 def _preprocess_problems(study: Study, pack: Any, parts: Any, store: Store) -> list[str]:
@@ -256,6 +272,7 @@ def _facts(study: Study, place: Place, command: str) -> dict[str, Any]:
         "extractor_hash": settled.weights_hash,
         "precision": settled.precision,
         "device": place.device,
+        "code": code_versions(study),
         "versions": {"python": platform.python_version(), **{name: version for name in PACKAGES if (version := _version(name))}},
         "git": _commit(),
     }

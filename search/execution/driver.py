@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,6 +19,7 @@ from search.asker import FINISHED, WAIT, Asker, Build, Observer
 from search.console import Header
 from search.execution.attempt import Attempt, Halt
 from search.fronts import violation
+from search.memory.remembered import read_memory
 from search.moves import Plan, starting_points
 from search.runs.ledger import Ledger
 from search.runs.refresh import Refresher
@@ -132,18 +133,24 @@ def drive(
         inline: True runs them in this process; False on Ray, which is connected already.
         plan: baselines, starting points and the cost of stages, where they are not the study's own.
         write: what is rewritten now and then and at the end; `refresh` by default.
+
+    Raises:
+        StudyError: what the run has learned from earlier ones is gone.
     """
+    memory = read_memory(study, ledger.run)
     plan = plan or Plan(
         study=study,
         baselines=baseline_params(study.space, study.search.baselines),
-        starts=starting_points(study),
+        starts=[*starting_points(study), *memory.starts(study)],
+        earlier=memory.told,
         untrained=untrained_families(study),
         drawing=drawing_settings(study),
     )
     ending = Ending(study, ledger, workers=means.workers, gpus=means.gpus_per_trial, store=store)
     asker = Asker(ledger, plan=plan, build=recipe_builder(study), store=store, observer=observer, ending=ending)
     stop = Stop(ledger)
-    observer.started(_header(study, plan, asker, ledger, means, where, ending))
+    header = _header(study, plan, asker, ledger, means, where, ending)
+    observer.started(replace(header, facts={**header.facts, **({"learned": " ".join(memory.lines)} if memory.lines else {})}))
     refresher = Refresher(lambda: (write or refresh)(ledger), changes=lambda: len(ledger.asked) + len(ledger.records))
     problem: Exception | None = None
 

@@ -203,7 +203,9 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
             if i != model.at:
                 values = np.array([item.values[i] for item in told])
                 tables[f"objective {i}"] = _Table(layout, rows, np.append(values, np.full(len(spoiled), values.max() + 0.5 * values.std())))
-        tables["seconds"] = _Table(layout, rows[: len(told)], np.log([max(item.seconds, LITTLE_S) for item in told]))
+        timed = [i for i, item in enumerate(told) if not math.isnan(item.seconds)]
+        if len(timed) >= FEW:
+            tables["seconds"] = _Table(layout, rows[timed], np.log([max(told[i].seconds, LITTLE_S) for i in timed]))
     return tables
 
 

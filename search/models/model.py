@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from reports.records import Asked, Record
 from search.fronts import levels, objective_values, sign, violation
+from search.memory.remembered import Remembered
 from search.models.encoding import Encoder
 from search.spending.budget import StageCost, measured
 from search.studies.study import Study
@@ -59,6 +60,10 @@ class Known:
     """The last trial that ended with it, be it at a rung."""
     running: set[int] = field(default_factory=set)
     """Trials that run and need it."""
+    elsewhere: bool = False
+    """Trained by an earlier run only: what is known of it is of use, but nothing of it stands in this study's store."""
+    origin: str = ""
+    """The trial of an earlier run by which it is known, in words."""
 
     @property
     def mark(self) -> float:
@@ -86,7 +91,7 @@ class Told:
     values: tuple[float, ...]
     """Objectives, lower is better."""
     seconds: float
-    """Of what it made itself behind the generator."""
+    """Of what it made itself behind the generator; not a number where an earlier run measured them on another kind of device."""
 
 
 class Model:
@@ -114,7 +119,7 @@ class Model:
         self.front: list[tuple[float, ...]] = []
         """Objectives of the finished trials within the limits that no other dominates, lower is better."""
         self.told = 0
-        """Trials that have ended and said something."""
+        """Trials that have ended and said something, those of earlier runs included."""
         self.best, self.latest = _Best(len(self.goals)), list[Told]()
         self.near, self.new = _Best(1), list[tuple[int, Known, float]]()
         self.spoiled: list[Told] = []
@@ -178,6 +183,31 @@ class Model:
         trained = [self._cost(stage) for stage in mine.values() if stage["stage"] == "generator"]
         if trained:
             known.seconds.setdefault(mark, sum(trained))
+        seconds = sum(self._cost(stage) for stage in mine.values() if stage["stage"] not in ("generator", "conditioning"))
+        signed = self._take(record, known, mark, rest, row, seconds)
+        if signed is None or violation(record, self._limits) > 0.0:
+            return
+        if not any(all(a <= b for a, b in zip(other, signed, strict=True)) for other in self.front):
+            self.front = [other for other in self.front if not all(a <= b for a, b in zip(signed, other, strict=True))] + [signed]
+
+    def recall(self, earlier: Remembered, number: int) -> None:
+        """Takes in a trial of an earlier run, under a number below 0: what it measured is known, but it was not tried here and lies on no front."""
+        name, mark, rest = self.parts(earlier.params)
+        elsewhere = not earlier.keys
+        own = self.known(earlier.params)
+        if elsewhere:
+            # Another seed may make another generator of equal settings.
+            own = Known(name=name | {("earlier run", earlier.run)}, params=own.params, row=own.row, family=own.family, elsewhere=True)
+        known = self.generators.setdefault(own.name, own)
+        known.origin = earlier.name
+        self._paid |= set(earlier.keys)
+        if earlier.generator_s is not None and mark > max(known.seconds, default=0.0):
+            known.seconds = {mark: earlier.generator_s}
+        seconds = math.nan if earlier.rest_s is None else earlier.rest_s
+        self._take(earlier.record(number), known, mark, rest, self.downstream.encode(earlier.params), seconds)
+
+    def _take(self, record: Record, known: Known, mark: float, rest: Settings, row: Array, seconds: float) -> tuple[float, ...] | None:
+        """Learns from a trial that has ended; gives its objectives, lower is better, where it has them all."""
         self.told += 1
         for rung, score in getattr(record, "rungs", {}).items():
             if score is not None and math.isfinite(score):
@@ -188,20 +218,17 @@ class Model:
             known.broken = True
         values = objective_values(record, self.goals) if record.state == "complete" else None
         if values is None:
-            return
+            return None
         signed = tuple(sign(goal) * value for goal, value in zip(self.goals, values, strict=True))
         if self.at is not None:
             self._measure(record.trial, known, mark, signed[self.at])
         known.trials.setdefault(mark, []).append(record.trial)
-        number = self._numbers.setdefault((name, mark), len(self._numbers))
-        seconds = sum(self._cost(stage) for stage in mine.values() if stage["stage"] not in ("generator", "conditioning"))
+        number = self._numbers.setdefault((known.name, mark), len(self._numbers))
         told = Told(trial=record.trial, generator=known, mark=mark, number=number, rest=rest, row=row, values=signed, seconds=seconds)
         self.best.add(signed, told)
         self.latest = [*self.latest, told][-MOST // 2 :]
-        kept = violation(record, self._limits) == 0.0
-        known.kept = known.kept or kept
-        if kept and not any(all(a <= b for a, b in zip(other, signed, strict=True)) for other in self.front):
-            self.front = [other for other in self.front if not all(a <= b for a, b in zip(signed, other, strict=True))] + [signed]
+        known.kept = known.kept or violation(record, self._limits) == 0.0
+        return signed
 
     def _measure(self, trial: int, known: Known, mark: float, distance: float) -> None:
         """Notes a distance; that of a whole trial replaces what a rung saw."""

@@ -129,13 +129,27 @@ class Proposals:
             known = self._model.known(params)
             if known.name not in self._model.generators:
                 new.setdefault(known.name, known)
+        for known in self._earlier():
+            new.setdefault(known.name, known)
         fresh = list(new.values())
         chosen = fresh[: KEPT // ONE_OF_DRAWN]
         chosen += _promising(fitted, fresh[KEPT // ONE_OF_DRAWN :], self._ladder, KEPT - len(chosen))
-        held = {known.name: known for known, _ in self._model.rungs()} | {told.generator.name: told.generator for told in self._model.trials()}
-        used = {told.generator.name: told.generator for told in self._model.best.items[-BEST:]}
+        held = {known.name: known for known in self._met() if not known.elsewhere}
+        used = {told.generator.name: told.generator for told in self._model.best.items[-BEST:] if not told.generator.elsewhere}
         used |= {known.name: known for known in _promising(fitted, list(held.values()), self._ladder, USED)}
         return chosen + list(used.values())
+
+    def _met(self) -> Iterator[Known]:
+        """Lists the generators that models are made of."""
+        yield from (known for known, _ in self._model.rungs())
+        yield from (told.generator for told in self._model.trials())
+
+    def _earlier(self) -> Iterator[Known]:
+        """Lists generators that only earlier runs have trained, as they would stand here: not at all."""
+        for known in self._met():
+            if known.elsewhere and (here := self._model.known(known.params)).name not in self._model.generators:
+                here.origin = known.origin
+                yield here
 
     def _draws(self) -> Iterator[Mapping[str, Any]]:
         for _ in range(DRAWN):
@@ -188,10 +202,12 @@ class Proposals:
 def expected_gains(model: Model, expected: Expected, running: Array) -> Array:
     """Gives the hypervolume that candidates are expected to add to the front, (N,), as a share of that up to the reference point."""
     values = np.array([told.values for told in model.trials()])
-    front = non_dominated(np.concatenate([np.array(model.front), running]))
-    low = np.minimum(values.min(axis=0), front.min(axis=0))
-    shown = np.array(model.front)
-    reference = np.maximum(np.quantile(values, FAR, axis=0), shown.max(axis=0) + 0.1 * (shown.max(axis=0) - shown.min(axis=0)))
+    shown = np.array(model.front).reshape(-1, len(model.goals))
+    front = non_dominated(np.concatenate([shown, running]))
+    low = np.concatenate([values, front]).min(axis=0)
+    reference = np.quantile(values, FAR, axis=0)
+    if len(shown):  # There is none yet where all that is known is of earlier runs.
+        reference = np.maximum(reference, shown.max(axis=0) + 0.1 * (shown.max(axis=0) - shown.min(axis=0)))
     reference = np.where(reference > low, reference, low + np.maximum(np.abs(low), 1.0) * 1e-3)
     nodes, weights = _nodes(len(model.goals) - (model.at is not None), model.at, len(model.goals))
     points = expected.means[:, :, None] + expected.spreads[:, :, None] * nodes[None, None]

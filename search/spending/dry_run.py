@@ -13,6 +13,7 @@ from typing import Any
 from cluster.resources import detect
 from reports.run import read_run
 from search.execution.driver import Means, recipe_builder
+from search.memory.remembered import read_memory
 from search.prepare import Place, resolve
 from search.runs.ledger import Ledger
 from search.spending.budget import show_amount
@@ -53,6 +54,8 @@ class Foreseen:
     left: Forecast | None
     resting_on: str
     """What the forecast was made from."""
+    learned: Sequence[str] = ()
+    """What the search has learned from earlier runs, or would."""
 
 
 def foresee(study: Study, means: Means, *, fresh: bool, extend: bool | Extension, say: Callable[[str], None]) -> Foreseen:
@@ -84,6 +87,7 @@ def foresee(study: Study, means: Means, *, fresh: bool, extend: bool | Extension
         store = Beside(Path(folder) / "store", behind)
         aside = replace(study, storage=Storage(runs=str(Path(folder) / "runs"), store=store.root))
         resolved = _resolved(aside, store, means)
+        learned = read_memory(resolved, run if goes_on else resolved.run_folder).lines
         samples = [_sample(resolved, number, Asking(Path(store.root), behind), means) for number in _first_numbers(resolved)]
         probed = _probed(resolved, store, means, [*own, *earlier], say)
         ahead = todo(resolved, own)
@@ -91,12 +95,14 @@ def foresee(study: Study, means: Means, *, fresh: bool, extend: bool | Extension
     told = [f"{len(own)} trials of this run"] if own else []
     told += [f"{len(earlier)} trials of other runs"] if earlier else []
     told += [f"a probe of {', '.join(str(item.family or item.inspector) for item in probed)}"] if probed else []
-    return Foreseen(study=replace(resolved, storage=storage), samples=samples, left=found, resting_on=" and ".join(told) or "nothing")
+    return Foreseen(
+        study=replace(resolved, storage=storage), samples=samples, left=found, resting_on=" and ".join(told) or "nothing", learned=learned
+    )
 
 
 def lines(found: Foreseen) -> list[str]:
     """Writes what is printed."""
-    told = [found.study.to_yaml().rstrip(), "", f"# {SAMPLED} trials that it might try:"]
+    told = [found.study.to_yaml().rstrip(), "", *(f"# {line}" for line in found.learned), f"# {SAMPLED} trials that it might try:"]
     for i, sample in enumerate(found.samples, start=1):
         told += [f"{i}. {sample.stage}", *(f"     {name}: {_said(value)}" for name, value in sample.params.items())]
     left, budget = found.left, found.study.search.budget

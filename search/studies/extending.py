@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from search.studies.study import Study, StudyError
 from spaces.domains import nearest
@@ -126,6 +127,7 @@ def amount_of(study: Study, name: str) -> float | None:
 
 
 def _with_amounts(study: Study, amounts: Mapping[str, float | None]) -> Study:
-    budget = replace(study.search.budget, **{name: amount for name, amount in amounts.items() if name in BUDGETS})
+    bounds: dict[str, Any] = {name: amount for name, amount in amounts.items() if name in BUDGETS}
+    budget = replace(study.search.budget, **bounds)
     trials = amounts.get("trials")
     return replace(study, search=replace(study.search, budget=budget, trials=study.search.trials if trials is None else int(trials)))

@@ -65,6 +65,7 @@ search:
   paper_settings: true                # then each family as its paper has it
   # try:                              # then points of your own; what is left out takes its default
   #   - {{generator.family: dcgan, generator.dcgan.class_mode: conditional, synthesis.fraction: 0.2}}
+  # warm_start: [runs/earlier]        # earlier runs that the search learns from before its first trial
   confirm: {{top: 3, seeds: 3}}         # the best again with fresh seeds, beside the baselines, on the test split
   # budget: {{hours: 8, disk_gib: 50}}  # of all starts together, confirmations included; `tundish run --dry-run` says what to expect
 

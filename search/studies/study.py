@@ -180,6 +180,9 @@ class SearchSettings:
     """Whether each family's paper settings are tried before anything else is suggested."""
     tries: tuple[Mapping[str, Any], ...] = ()
     """The user's own points, tried next; `search.try` in the file. Settings that are left out take their defaults."""
+    warm_start: tuple[str, ...] = ()
+    """Earlier runs, their folders or their trials.parquet, that the search learns from before its first trial. Of equal images and distances scores
+    count as they are; of others, the best settings are tried first. None of their trials counts as one of this study."""
     stopping: StoppingSettings = field(default_factory=StoppingSettings)
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
@@ -195,6 +198,7 @@ class SearchSettings:
             problems.append(f"marks: {text}")
         if len(set(self.baselines)) != len(self.baselines) or self.baselines[:1] != ("plain",):
             problems.append("baselines: expected plain first, then any of oversample, undersample, augment, each once")
+        problems += [f"warm_start: {run} is given twice" for run in dict.fromkeys(self.warm_start) if self.warm_start.count(run) > 1]
         if problems:
             raise SettingsError("\n".join(problems))
 
@@ -274,6 +278,8 @@ class Resolved:
     """Where those of them are now that were moved since."""
     extended: Mapping[str, float | None] = field(default_factory=dict)
     """What the study file said of each number that `run --extend` has changed since: trials, hours, gpu_hours, money, disk_gib."""
+    warm_start: str | None = None
+    """SHA-256 of `warm_start.parquet`, what the run has learned from earlier ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,7 +29,7 @@ from search.studies.study import (
 )
 from search.studies.weight_files import moved_files, with_places
 from spaces import preprocessing
-from spaces.domains import SpaceError, nearest
+from spaces.domains import Domain, SpaceError, nearest
 from spaces.generators import GENERATOR_SPACES
 from spaces.inspectors import inspector_spaces, open_names, task_of
 from spaces.space import Space, flatten
@@ -155,6 +155,8 @@ def parse_study(text: str, name: str, sets: Sequence[str] = (), *, thorough: boo
             problems.append(("search.trials", f"{search.trials} leaves nothing to search: the baselines alone are {baselines}"))
         elif thorough:
             problems = checks.problems(study)
+            # A run that has begun keeps what it has learned, whatever became of the runs that it learned from.
+            problems += [] if (study.run_folder / "study.yaml").exists() else _earlier_runs(study)
         if not problems:
             return study
     raise StudyError("\n".join(f"{document.where(dotted)}: {dotted}: {text}" for dotted, text in dict.fromkeys(problems)))
@@ -166,6 +168,18 @@ def base_space(marks: Sequence[float], named: Sequence[str] = (), *, task: TaskN
     inspectors = {name: tree for name, tree in inspector_spaces(named).items() if wanted in (None, task_of(name))}
     patches = task is None or task in preprocessing.TASKS
     return whole_space(GENERATOR_SPACES, inspectors, marks, masks=task in (None, "segment"), unseen=task in (None, "zero_shot"), patches=patches)
+
+
+def known_settings(study: Study) -> dict[str, Domain]:
+    """Lists every setting that a study of this task, with these inspectors, can have, by dotted name."""
+    return base_space(study.search.every_mark, _open_names(list(study.inspectors)), task=study.task).names()
+
+
+def _earlier_runs(study: Study) -> list[tuple[str, str]]:
+    """Says what is wrong with the runs that a study is to learn from: (dotted name, text)."""
+    from search.memory.carrying import warm_start_problems
+
+    return warm_start_problems(study)
 
 
 def _open_names(given: Any) -> list[str]:
