@@ -1,12 +1,23 @@
-"""Names tensors by what they hold, for keys of what is made of these tensors and of nothing else. Called by `steps` and `unit`."""
+"""Names data by what it holds: tensors, for keys of what is made of them and of nothing else; lists of hashes.
+
+Called by `steps`, `unit` and `search.studies.growth`.
+"""
 
 import hashlib
+import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def content_key(tensors: Mapping[str, Tensor | None]) -> str:
+def names_key(names: Any) -> str:
+    """Names plain data, such as lists of content hashes: 32 hexadecimal digits of SHA-256 over canonical JSON."""
+    return hashlib.sha256(json.dumps(names, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]
+
+
+def content_key(tensors: "Mapping[str, Tensor | None]") -> str:
     """Names tensors by their names, types, shapes and values, in their order: 32 hexadecimal digits of SHA-256.
 
     Args:

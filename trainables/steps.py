@@ -54,6 +54,7 @@ def train_inspector(
         validation=validation,
         inputs=inputs,
         num_classes=bench.task.outputs,
+        classes=bench.task.names,
         seed=seed,
         precision=bench.recipe.precision,
         device=bench.device,

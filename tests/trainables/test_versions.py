@@ -74,18 +74,18 @@ STAGES = {
     "inspectors.stage:VERSION": (
         1,
         [*(f"inspectors/{name}.py" for name in ("stage", "training", "schedule", "selection", "base")), "datasets/augmentation.py"],
-        "bd183c3b8b12",
+        "3ecb1c976bcb",
     ),
     "measures.throughput:VERSION": (1, ["measures/throughput.py", "scores/costs.py"], "67ecbdc2ab5d"),
     "synthesis.pseudo_masks:VERSION": (1, ["synthesis/pseudo_masks.py"], "da22d0a584ed"),
     "inspectors.segmenters:Segmenter.VERSION": (3, ["inspectors/segmenters.py", "inspectors/pixel_losses.py"], "a642b5acd6e6"),
     "inspectors.head:VERSION": (1, ["inspectors/head.py"], "f3f1c9bb53c9"),
-    "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "81b7beb6dae2"),
+    "inspectors.base:InspectorNetwork.VERSION": (1, ["inspectors/base.py"], "f8ec650091b1"),
     "inspectors.classifiers:Classifier.VERSION": (
         1,
         [f"inspectors/{name}.py" for name in ("classifiers", "stock", "torchvision_networks", "timm_networks", "seeded", "local_weights")]
         + [f"inspectors/{name}.py" for name in ("fcn", "sdg_cnns", "cnn_sca")],
-        "528a8ddc02a5",
+        "b09526c6c6c0",
     ),
     "inspectors.segdecnet:SegDecNet.VERSION": (1, ["inspectors/segdecnet.py", "inspectors/defect_weights.py"], "1821458b92a1"),
     "scores.extractors:VERSION": (1, ["scores/extractors.py", "scores/inception.py"], "3fd455d5ba1d"),

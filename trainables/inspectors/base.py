@@ -48,7 +48,8 @@ class Config:
     finetune_epochs: int = 0
     """Passes over the real training images alone, after all others, at a tenth of the learning rate."""
     start_from: str | None = None
-    """Weights that the training starts from: the weights.safetensors that a store keeps of an inspector of the same kind, classes and channels."""
+    """Weights that the training starts from: the weights.safetensors of an earlier inspector of the same kind and channels, as a store keeps it or
+    `tundish winner` writes it. Its outputs go over by the names of their classes; classes that it does not know begin anew."""
     target_sensitivity: float | None = None
     """Share of the defective validation images that the operating point is to find; it changes no weight, so that it is in no key."""
     target_specificity: float | None = None
@@ -183,7 +184,8 @@ class InspectorNetwork(nn.Module, ABC):
         text = start_problem(
             config.start_from,
             lambda: cls(config, size_px=size_px, channels=channels, num_classes=num_classes or 2),
-            ends=() if num_classes is not None else cls.last_layers,
+            last=cls.last_layers,
+            counted=num_classes is not None,
         )
         return [] if text is None else [f"start_from: {text}"]
 

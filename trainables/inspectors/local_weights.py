@@ -4,6 +4,7 @@ Nothing is downloaded. Files are safetensors, or state dicts as torch saves them
 `stock.py`, `segmenters.py` and `stage.py`.
 """
 
+import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ SHOWN = 3
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 """Names under which training scripts put the weights into a larger dictionary."""
+
+CLASSES = "classes"
+"""Names, in the header of an inspector's safetensors, the classes that its outputs stand for, in their order."""
 
 Shape = tuple[int, ...]
 
@@ -56,6 +60,24 @@ def read_weights(path: str) -> dict[str, Tensor]:
         raise SettingsError(f"{path}: not a safetensors file ({error})") from error
 
 
+def read_classes(path: str) -> tuple[str, ...] | None:
+    """Reads which classes the outputs of an inspector stand for; None where its file does not say.
+
+    Raises:
+        SettingsError: no such file, or none of weights.
+    """
+    place = _existing(path)
+    if place.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(place, framework="pt") as file:
+            told = (file.metadata() or {}).get(CLASSES)
+            names = json.loads(told) if told is not None else None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise SettingsError(f"{path}: not a safetensors file ({error})") from error
+    return tuple(map(str, names)) if isinstance(names, list) and names else None
+
+
 def misfit(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> str | None:
     """Says in one line how the tensors of a file differ from a network's: the first of them, expected and found; None where they fit.
 
@@ -74,22 +96,31 @@ def misfit(expected: Mapping[str, Shape], found: Mapping[str, Shape]) -> str | N
     return f"{len(wrong)} of {len({*expected, *found})} tensors do not fit: {'; '.join(wrong[:SHOWN])}{more}"
 
 
-def start_problem(path: str, build: Callable[[], nn.Module], *, ends: tuple[str, ...] = ()) -> str | None:
+def start_problem(path: str, build: Callable[[], nn.Module], *, last: tuple[str, ...] = (), counted: bool = True) -> str | None:
     """Says why an inspector cannot begin with the weights of an earlier run; None where it can.
 
     Args:
         path: the safetensors of that run.
         build: makes the inspector; called where nothing is allocated.
-        ends: what the names of tensors start with that are not looked at: the last layer, where the classes are not known yet.
+        last: what the names of tensors start with that have a row for each class. Where the file names its classes, it may have others.
+        counted: False where the classes are not known yet, so that these tensors are not looked at.
     """
     with torch.device("meta"):
         expected = shapes_of(build())
     try:
-        found = read_shapes(path)
+        found, classes = read_shapes(path), read_classes(path)
     except SettingsError as error:
         return str(error)
-    text = misfit(without(expected, ends), without(found, ends))
-    return None if text is None else f"{path}: {text}"
+    ends = () if counted else last
+    named = dict(found)
+    for name, shape in found.items():
+        if classes is not None and name.startswith(last) and name in expected and shape[:1] == (len(classes),):
+            named[name] = (*expected[name][:1], *shape[1:])
+    text = misfit(without(expected, ends), without(named, ends))
+    if text is None:
+        return None
+    only_last = classes is None and misfit(without(expected, last), without(found, last)) is None
+    return f"{path}: {text}" + ("; it does not name its classes, as what `tundish winner RUN --out FOLDER` writes does" if only_last else "")
 
 
 def shapes_of(network: nn.Module) -> dict[str, Shape]:

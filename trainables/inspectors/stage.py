@@ -4,6 +4,7 @@ The key of a trained inspector leaves out whether it will be judged: confirmatio
 Called by `trainables.trial`.
 """
 
+import json
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from torch import Tensor
 
 from trainables.checkpoints import state_from_bytes, state_to_bytes
 from trainables.datasets.packs import content_hash
+from trainables.errors import SettingsError
 from trainables.inspectors import FILES, INSPECTORS
-from trainables.inspectors.base import TARGETS, LabelledImages
-from trainables.inspectors.local_weights import put, read_weights
+from trainables.inspectors.base import TARGETS, InspectorNetwork, LabelledImages
+from trainables.inspectors.earlier_classes import carry_over
+from trainables.inspectors.local_weights import CLASSES, put, read_classes, read_weights
 from trainables.inspectors.training import Checkpoint, Inspector, build, predict, read_config, train
 from trainables.progress import Progress
 from trainables.recipe import InspectorPart
@@ -95,6 +98,7 @@ def inspect(
     precision: str,
     device: str,
     store: Store,
+    classes: Sequence[str] = (),
     save_every_s: float = 120.0,
 ) -> Generator[Progress, None, Inspected]:
     """Trains an inspector and publishes it with what it says of the validation split, or finds it under its key.
@@ -110,6 +114,7 @@ def inspect(
         precision: fp32 or bf16.
         device: where to train.
         store: where results are kept.
+        classes: what the outputs stand for, kept with the weights; empty where an output stands for no class.
         save_every_s: seconds between rolling checkpoints.
 
     Yields:
@@ -132,7 +137,7 @@ def inspect(
     inspector = build(part.kind, config, **shape, device=device, seed=child_seed(seed, "weights"))
     inspector.network.begin()
     if config.start_from is not None:
-        put(inspector.network, read_weights(config.start_from), f"start_from: {config.start_from}")
+        _start(inspector.network, config.start_from, classes)
     scratch = f"{STAGE}-{key}.safetensors"
     resume = _read_checkpoint(store.read_scratch(scratch))
     memory = PeakMemory(device)
@@ -156,7 +161,7 @@ def inspect(
         memory.sample()
         yield progress
     seconds = (resume.seconds if resume is not None else 0.0) + time.monotonic() - started
-    files = {"weights.safetensors": _pack(inspector.network.state_dict()), "val.safetensors": _packed_predictions(inspector, validation)}
+    files = {"weights.safetensors": _pack(inspector.network.state_dict(), classes), "val.safetensors": _packed_predictions(inspector, validation)}
     memory.sample()
     costs = {
         "inspector_params_m": parameters_m(inspector.network),
@@ -228,8 +233,24 @@ def _packed_predictions(inspector: Inspector, known: LabelledImages) -> bytes:
     return save({name: value.contiguous() for name, value in answer(inspector, known).items()})
 
 
-def _pack(state: dict[str, Any]) -> bytes:
-    return save({name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()})
+def _start(network: InspectorNetwork, path: str, classes: Sequence[str]) -> None:
+    """Begins with the weights of an earlier inspector.
+
+    Raises:
+        SettingsError: they cannot be read, do not fit, or are of other classes altogether.
+    """
+    where = f"start_from: {path}"
+    try:
+        weights = carry_over(read_weights(path), read_classes(path), network, classes)
+    except SettingsError as error:
+        raise SettingsError(str(error) if path in str(error) else f"{where}: {error}") from error
+    put(network, weights, where)
+
+
+def _pack(state: dict[str, Any], classes: Sequence[str]) -> bytes:
+    """Writes weights, with the classes that the outputs stand for in the header."""
+    tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    return save(tensors, metadata={CLASSES: json.dumps(list(classes))} if classes else None)
 
 
 def _read_checkpoint(data: bytes | None) -> Checkpoint | None:

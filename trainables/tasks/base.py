@@ -42,6 +42,11 @@ class Task(ABC):
         """How many outputs an inspector of this task has."""
 
     @property
+    def names(self) -> list[str]:
+        """Names of the classes that the outputs stand for, in their order; empty where an output stands for no class."""
+        return self.kinds if len(self.kinds) == self.outputs else []
+
+    @property
     @abstractmethod
     def kinds(self) -> list[str]:
         """Names of what an inspector tells apart, in the order of a confusion table."""

@@ -24,6 +24,11 @@ class Segment(Task):
         return len(self.defects)
 
     @property
+    def names(self) -> list[str]:
+        """The defect classes."""
+        return list(self.defects.values())
+
+    @property
     def kinds(self) -> list[str]:
         """Background, then the defect classes."""
         return [BACKGROUND, *self.defects.values()]
