@@ -82,9 +82,15 @@ class Files:
                 self.filesystem.create_dir(folder, recursive=True)
             if self.local_root is not None:
                 self._write_aside(self.local_root / path, data, flush=flush)
-            else:
-                with self.filesystem.open_output_stream(path) as stream:
-                    stream.write(data)
+                return
+            try:
+                stream = self.filesystem.open_output_stream(path)
+            except FileNotFoundError:
+                # The root itself is not there yet; on an object store there is nothing to be made.
+                self.filesystem.base_fs.create_dir(self.filesystem.base_path.rstrip("/"), recursive=True)
+                stream = self.filesystem.open_output_stream(path)
+            with stream:
+                stream.write(data)
 
         self._guarded(path, "written", act)
 

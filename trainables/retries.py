@@ -11,7 +11,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-WAITS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+WAITS_S: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further try."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Codes of a disk, or a share of one, that is used up."""

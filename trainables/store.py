@@ -20,7 +20,7 @@ from pyarrow import fs
 
 from trainables.errors import StoreError
 from trainables.files import Files
-from trainables.retries import cure
+from trainables.retries import cure, patiently
 from trainables.scratch import Scratch
 
 FORMAT = 1
@@ -92,10 +92,14 @@ class Entry:
         if not copy.exists():
             data = self.read(name)
             aside = copy.with_name(f"{copy.name}.{uuid.uuid4().hex}")
-            try:
+
+            def fetch() -> None:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 aside.write_bytes(data)
                 aside.replace(copy)
+
+            try:
+                patiently(fetch)
             except OSError as error:
                 with contextlib.suppress(OSError):
                     aside.unlink(missing_ok=True)

@@ -247,18 +247,18 @@ def faulty_filesystem(faults: Faults, notes: Path | None = None) -> fs.FileSyste
     return fs.PyFileSystem(FaultyHandler(Schedule(faults, notes)))
 
 
-def install() -> None:
-    """Makes this process know `chaos://`, one schedule for all of its stores, and wait less for what fails."""
-    if hasattr(files, "chaos"):
+_OPEN_ROOT = files.open_root
+
+
+def install(*, anew: bool = False) -> None:
+    """Makes this process know `chaos://`, with one schedule for all of its stores, and wait less for what fails."""
+    if files.open_root is not _OPEN_ROOT and not anew:
         return
-    original = files.open_root
-    faults = Faults(**json.loads(os.environ.get("CHAOS_FAULTS", "{}")))
     notes = os.environ.get("CHAOS_NOTES")
-    filesystem = faulty_filesystem(faults, Path(notes) if notes else None)
+    filesystem = faulty_filesystem(Faults(**json.loads(os.environ.get("CHAOS_FAULTS", "{}"))), Path(notes) if notes else None)
 
     def open_root(uri: str) -> tuple[fs.FileSystem, str]:
-        return (filesystem, uri.removeprefix(SCHEME)) if uri.startswith(SCHEME) else original(uri)
+        return (filesystem, uri.removeprefix(SCHEME)) if uri.startswith(SCHEME) else _OPEN_ROOT(uri)
 
-    files.chaos = True  # type: ignore[attr-defined]
     files.open_root = open_root
-    retries.WAITS_S = WAITS_S  # type: ignore[assignment]
+    retries.WAITS_S = WAITS_S

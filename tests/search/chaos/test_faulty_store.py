@@ -130,6 +130,11 @@ def test_a_checkpoint_cut_off_anywhere_is_none() -> None:
     assert unframed(whole[:-1] + b"x") is None and unframed(None) is None
 
 
+def test_a_remote_folder_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "new" / "store"), filesystem=faulty_filesystem(Faults()))
+    assert store.publish("pool", "k", {"a": b"1"}).read("a") == b"1"
+
+
 def test_an_unknown_kind_of_store_is_named() -> None:
     with pytest.raises(StoreError, match=r"nothing://here: cannot be opened(.|\n)*storage\.store"):
         Store("nothing://here")
