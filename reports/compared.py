@@ -6,8 +6,9 @@ Before a confirmation, the two that are best on validation. Used by the figures 
 from typing import NamedTuple
 
 from reports.figures.style import PALETTE, REAL
+from reports.repeats import interval
 from reports.run import Run, Trial, better
-from reports.verdict import headline_score, interval, verdict
+from reports.verdict import headline_score, verdict
 
 
 class Mean(NamedTuple):

@@ -31,7 +31,7 @@ class SetTable(NamedTuple):
 
 def set_table(run: Run, front: list[int]) -> SetTable | None:
     """Makes the table on validation, where every trial of a search is measured; none where no trial has a set score beside its distances."""
-    made = {trial.number: trial for trial in run.trials if trial.family and trial.state == "complete"}
+    made = {trial.number: trial for trial in run.trials if trial.family and trial.state == "complete" and not trial.raced}
     names = list(dict.fromkeys(name for trial in made.values() if trial.record for name in trial.record.scores if _is_of_sets(name)))
     if not any(name.startswith(("val_texture", "val_memorisation")) for name in names):
         return None

@@ -139,7 +139,7 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     reusing = sum(any(stage["reused"] and stage["stage"] == "generator" for stage in trial.record.stages) for trial in run.trials if trial.record)
     found = [
         (f"{searched}{wanted}", "trials finished" if not states["running"] else f"trials finished, {states['running']} running"),
-        (str(sum(trial.record is not None and not trial.searched for trial in run.trials)), "confirmed on test"),
+        (str(sum(trial.record is not None and not trial.searched and not trial.raced for trial in run.trials)), "confirmed on test"),
         (str(reusing), "trials reused a generator"),
         (duration(spent), "spent in stages"),
         (duration(saved), "saved by reuse"),
@@ -157,7 +157,8 @@ def notes(run: Run, found: Verdict) -> list[str]:
     if run.ended is not None:
         told.append(f"The search ended before its trials were through. {run.ended}.")
     if found.seeds and found.seeds < 5:
-        told.append(f"{found.seeds} seeds make a wide and rough interval; it covers what the seeds change, not which images were tested.")
+        seeds = f"{found.seeds} seeds of the generator" if "generator" in found.paired else f"{found.seeds} seeds"
+        told.append(f"{seeds} make a wide and rough interval; it covers what the seeds change, not which images were tested.")
     rated = sum(trial.family is not None for trial in run.complete())
     if 0 < rated < 30:
         told.append(f"Importance and trends rest on {rated} trials with synthetic images; under 30 they are hints.")
@@ -258,9 +259,20 @@ def duration(seconds: float) -> str:
 
 
 @functools.cache
+def chance(p: float | None) -> str:
+    """Writes a p value."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
 def _template() -> Any:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    filters: dict[str, Callable[..., str]] = {"label": label, "show": show, "points": points, "percent": lambda share: f"{share:.0%}"}
+    filters: dict[str, Callable[..., str]] = {
+        "label": label,
+        "show": show,
+        "points": points,
+        "percent": lambda share: f"{share:.0%}",
+        "chance": chance,
+    }
     environment.filters.update(filters)
     return environment.get_template("report.html.j2")
 

@@ -96,6 +96,11 @@ class Trial(NamedTuple):
         return self.asked.move != "confirm"
 
     @property
+    def raced(self) -> bool:
+        """Whether the trial is a confirmation on validation alone, before the test split is read for who is left."""
+        return not self.searched and self.asked.recipe.get("judge") is False
+
+    @property
     def seeds(self) -> int:
         """Number of units, each with seeds of its own."""
         return len(self.asked.recipe.get("units") or [None])
@@ -141,8 +146,8 @@ class Run:
         return int(value) if value else None
 
     def complete(self, *, searched: bool = True) -> list[Trial]:
-        """Lists complete trials, by default those that count for the front."""
-        return [trial for trial in self.trials if trial.state == "complete" and trial.searched == searched]
+        """Lists complete trials, by default those that count for the front; else those that were confirmed on test."""
+        return [trial for trial in self.trials if trial.state == "complete" and trial.searched == searched and not trial.raced]
 
     def scored(self) -> list[Trial]:
         """Lists the searched trials that have every objective: what a front can be drawn from."""

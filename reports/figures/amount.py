@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from reports.figures.style import REAL, Looks, Plot, Point, bare, family_name, hover, legend, looks, scatter
+from reports.repeats import interval
 from reports.run import Run, Trial, label, show
-from reports.verdict import headline_score, interval
+from reports.verdict import headline_score
 
 
 class Sweep(NamedTuple):

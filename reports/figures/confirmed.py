@@ -80,8 +80,8 @@ def figure(info: Info) -> go.Figure:
 PLOT = Plot(
     title="Confirmed on test",
     caption="The best trials and the baselines, trained again with fresh seeds and read once on the test split. Circles are seeds, diamonds "
-    "their mean, lines the 95% t interval of the mean over seeds; which pictures were tested is not in it. Two intervals may overlap although "
-    "the paired difference is clear.",
+    "their mean, lines the 95% t interval of the mean over seeds (wider where seeds of generator and inspector are crossed); which pictures "
+    "were tested is not in it. Two intervals may overlap although the paired difference is clear.",
     info=info,
     figure=figure,
 )

@@ -10,8 +10,9 @@ from reports.compared import Mean, compared, mean
 from reports.figures import confusion, groups, robustness
 from reports.image_sets import set_table
 from reports.page import render
+from reports.repeats import interval
 from reports.run import Run, Trial, label, read_run
-from reports.verdict import interval, verdict
+from reports.verdict import verdict
 
 
 @pytest.fixture(scope="module")

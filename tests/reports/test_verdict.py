@@ -1,14 +1,17 @@
 """The verdict: what it says, how it chooses, and that it is not fooled."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scipy import stats
 
+from reports.race import Layout
 from reports.records import Asked, Record
+from reports.repeats import interval
 from reports.run import Run, Trial
-from reports.verdict import interval, points, verdict
+from reports.verdict import points, verdict
 
 
 def make_trial(
@@ -92,3 +95,82 @@ def test_an_empty_run_has_no_verdict() -> None:
 
 def test_points_carry_their_sign() -> None:
     assert points(0.0234) == "+2.3 points" and points(-0.05) == "−5.0 points"
+
+
+def crossed(number: int, family: str | None, table: list[list[float]], *, val: float) -> Trial:
+    """Makes a judged trial of every generator with every inspector, or of the inspectors alone."""
+    trial = confirmed(number, family, [value for row in table for value in row], val=val)
+    seeds = [{"generator": i if family else 0, "inspector": j} for i, row in enumerate(table, start=1) for j in range(1, len(row) + 1)]
+    return Trial(replace(trial.asked, recipe={**trial.asked.recipe, "units": seeds, "judge": True}), trial.record)
+
+
+def raced(number: int, values: list[float] | None, failure: str | None = None) -> Trial:
+    """Makes a round of the race of trial `number - 10`."""
+    trial = make_trial(number, "confirm", "dcgan", [{"val_accuracy": value} for value in values or []], parent=number - 10)
+    units = [{"generator": 0, "inspector": i} for i in range(1, 4)]
+    asked = replace(trial.asked, recipe={**trial.asked.recipe, "units": units, "judge": False})
+    if values is None and failure is None:
+        return Trial(asked, None)
+    return Trial(
+        asked, trial.record if failure is None else Record(trial=number, state="failed", failure=failure, started_s=0.0, ended_s=1.0, epoch=1)
+    )
+
+
+def test_every_candidate_is_tested_in_pairs_against_the_best_baseline_and_corrected_after_holm() -> None:
+    real, other = [0.85, 0.86, 0.87, 0.84], [0.80, 0.81, 0.82, 0.80]
+    made = {12: [0.90, 0.90, 0.93, 0.88], 13: [0.86, 0.86, 0.88, 0.85], 14: [0.70, 0.90, 0.80, 0.60]}
+    trials = [confirmed(10, None, real, val=0.9), confirmed(11, None, other, val=0.8)]
+    found = verdict(make_study(*trials, *(confirmed(number, "dcgan", values, val=0.9 - 0.01 * number) for number, values in made.items())))
+    assert [row.confirmed.trial for row in found.ranking] == [12, 13, 10, 11, 14], "best on test first"
+    rows = {row.confirmed.trial: row for row in found.ranking}
+    p = {number: float(stats.ttest_rel(values, real).pvalue) for number, values in made.items()}
+    for number in made:
+        gain = rows[number].gain
+        assert gain is not None and gain.p == pytest.approx(p[number], rel=1e-9)
+        assert (gain.low, gain.high) == pytest.approx(tuple(stats.ttest_rel(made[number], real).confidence_interval(0.95)), rel=1e-9)
+    assert rows[12].p == pytest.approx(3 * p[12]) and rows[13].p == pytest.approx(max(3 * p[12], 2 * p[13])) and rows[14].p == pytest.approx(p[14])
+    assert rows[10].gain is None and rows[10].p is None and rows[11].p is None
+
+
+def test_crossed_seeds_have_shares_and_an_interval_of_their_own() -> None:
+    real = crossed(10, None, [[0.85, 0.86, 0.87, 0.84]], val=0.9)
+    made = crossed(11, "dcgan", [[0.90, 0.91, 0.93, 0.89], [0.86, 0.87, 0.88, 0.85]], val=0.9)
+    found = verdict(make_study(real, made))
+    assert found.gain == pytest.approx(0.03125) and found.kind == "no_evidence", "the two generators differ more than they gain"
+    assert found.seeds == 2 and "2 x 4 paired seeds of generator and inspector" in found.conditions and "over 2 x 4 paired seeds" in found.detail
+    shares = next(row.confirmed.shares for row in found.ranking if row.confirmed.trial == 11)
+    assert shares is not None and shares.generator > 0.7 > 0.3 > shares.inspector and not shares.negative
+    eight = [0.90, 0.91, 0.93, 0.89, 0.86, 0.87, 0.88, 0.85]
+    naive = verdict(make_study(confirmed(10, None, [0.85, 0.86, 0.87, 0.84] * 2, val=0.9), confirmed(11, "dcgan", eight, val=0.9)))
+    assert naive.kind == "helps", "as if they were eight repeats"
+
+
+def test_a_repeat_that_lacks_its_score_is_left_out_of_its_pair_alone() -> None:
+    real = confirmed(10, None, [0.70, 0.80, 0.90], val=0.9, replicates=[1, 2, 3])
+    made = confirmed(11, "dcgan", [0.72, 0.5, 0.93], val=0.9, replicates=[1, 2, 3])
+    assert made.record is not None
+    holed: list[Any] = [{**unit, "test_accuracy": None} if i == 1 else unit for i, unit in enumerate(made.record.units)]
+    found = verdict(make_study(real, Trial(made.asked, replace(made.record, units=holed))))
+    assert found.seeds == 2 and found.gain == pytest.approx(0.025)
+
+
+def test_who_was_dropped_is_listed_with_round_and_reason() -> None:
+    far, best = [0.70, 0.71, 0.72], [0.91, 0.92, 0.915]
+    judged = crossed(20, "dcgan", [[0.9, 0.91, 0.92, 0.9]], val=0.91)
+    winner = Trial(
+        replace(judged.asked, parent=7, recipe={**judged.asked.recipe, "units": [{"generator": 0, "inspector": i} for i in range(1, 5)]}),
+        judged.record,
+    )
+    run = make_study(crossed(18, None, [[0.85, 0.86, 0.87, 0.84]], val=0.9), raced(17, best), raced(14, far), raced(15, None, "diverged"), winner)
+    found = verdict(replace(run, study={"search": {"confirm": {"seeds": 4, "top": 3}}}))
+    assert [(item.of, item.round) for item in found.left] == [(4, 1), (5, 1)] and [row.confirmed.trial for row in found.ranking] == [20, 18]
+    assert found.left[0].title == "#4 dcgan + resnet18" and "after 3 seeds 20.5 points of validation accuracy behind #7" in found.left[0].why
+    assert "diverged" in found.left[1].why and Layout(seeds=4).rounds == (3,)
+    assert found.kind == "helps", "the headline rests on who was judged"
+
+
+def test_a_race_that_runs_is_not_taken_for_a_result() -> None:
+    run = make_study(raced(17, [0.9, 0.9, 0.91]), raced(14, None))
+    found = verdict(replace(run, study={"search": {"confirm": {"seeds": 4}}}))
+    assert found.kind == "unconfirmed" and not found.ranking and not found.confirmed
+    assert [(item.of, item.round, item.why) for item in found.left] == [(7, None, "still in the race"), (4, None, "still in the race")]
