@@ -35,7 +35,7 @@ class Header:
     objectives: Sequence[tuple[str, str]]
     """Name and direction (maximize, minimize), the most important first."""
     planned: int
-    """Trials in all, confirmation included."""
+    """Trials in all, confirmations included, as many as there may be at most."""
     workers: int
     """Trials at once."""
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -167,7 +167,9 @@ class Console:
 
     def _counts(self) -> Text:
         states: list[str] = [record.state for _, record in self._finished]
-        parts = [f"[{len(states):>3}/{self._header.planned}]"]
+        # Who loses a race is not confirmed, so that fewer come than were planned.
+        planned = self._header.planned if self._left is None else min(self._header.planned, len(states) + self._left.trials)
+        parts = [f"[{len(states):>3}/{planned}]"]
         for state, word in (("complete", "done"), ("pruned", "pruned"), ("failed", "failed")):
             if state == "complete" or state in states:
                 parts.append(f"{word} {states.count(state)}")

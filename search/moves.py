@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reports.records import Asked, Record
-from search.confirm import fresh_units, inspector_of, to_confirm
+from search.confirm import due, inspector_of
 from search.memory.remembered import Remembered
 from search.models.expectations import Expectations
 from search.models.model import MARK, Model
@@ -174,22 +174,17 @@ class Moves:
 
 
 def _confirm(plan: Plan, asked: Mapping[int, Asked], records: Mapping[int, Record], is_free: Callable[[Move], bool]) -> Move | str:
-    """Repeats the best with fresh seeds on the test split, once everything else has ended."""
-    settings = plan.study.search.confirm
-    if settings.top == 0:
+    """Repeats the best with fresh seeds, on validation in the rounds of their race and then on the test split, once everything else has ended."""
+    if plan.study.search.confirm.top == 0:
         return "finished"
     if any(number not in records for number in asked if asked[number].move != "confirm"):
         return "wait"
-    units = fresh_units(settings.seeds, retrain_generator=settings.retrain_generator)
-    confirmed = {(other.parent, other.params.get("baseline")) for other in asked.values() if other.move == "confirm"}
-    chosen = to_confirm(asked, records, plan.study.objectives, top=settings.top, limits=plan.study.limits)
-    left = [repeat for repeat in chosen if repeat.name not in confirmed]
+    found = due(plan.study, asked, records)
     training = [inspector_of(other.params) for number, other in asked.items() if number not in records and "baseline" in other.params]
-    for repeat in left:
-        if "baseline" in repeat.params and inspector_of(repeat.params) in training:
+    for item in found.now:
+        if not item.repeat.is_leader and inspector_of(item.repeat.params) in training:
             continue  # Two that are the same inspector would both train it.
-        reason = f"trial {repeat.parent}, {repeat.why}, with fresh seeds on the test split"
-        move = Move(kind="confirm", reason=reason, parent=repeat.parent, fixed=repeat.params, units=units, judge=True)
+        move = Move(kind="confirm", reason=item.reason, parent=item.repeat.parent, fixed=item.repeat.params, units=item.units, judge=item.judge)
         if is_free(move):
             return move
-    return "wait" if left else "finished"
+    return "wait" if found.now or found.later else "finished"

@@ -16,6 +16,7 @@ from typing import Protocol
 from reports.records import Asked, Record
 from reports.trust import Bounds
 from search.asker import FINISHED, WAIT, Asker, Build, Observer
+from search.confirm import most
 from search.console import Header
 from search.execution.attempt import Attempt, Halt
 from search.fronts import violation
@@ -222,8 +223,7 @@ def refresh(ledger: Ledger) -> None:
 
 
 def _header(study: Study, plan: Plan, asker: Asker, ledger: Ledger, means: Means, where: str, ending: Ending) -> Header:
-    confirm, stopping = study.search.confirm, study.search.stopping
-    confirmations = len(study.inspectors) + 2 * confirm.top if confirm.top else 0
+    stopping, confirmations = study.search.stopping, most(study)
     facts = {"data": _data(study, ledger.run), "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
     if (used := ending.used({})) is not None:
         facts["budget"] = f"{used} used"
@@ -237,7 +237,7 @@ def _header(study: Study, plan: Plan, asker: Asker, ledger: Ledger, means: Means
         study=study.name,
         run=str(ledger.run),
         objectives=[(item.score, item.direction) for item in study.objectives],
-        planned=plan.trials + confirmations,
+        planned=plan.trials + confirmations.real + confirmations.leaders + confirmations.twins + confirmations.race,
         bounds=Bounds(stopping.least_results, stopping.least_correlation, stopping.least_low),
         workers=means.workers,
         facts=facts,

@@ -87,7 +87,7 @@ class Ending:
         return ", ".join(told) or None
 
     def _confirmations(self) -> Todo:
-        return replace(todo(self._study, self._ended, closed=True), baselines=())
+        return replace(todo(self._study, self._ended, closed=self.reason is not None), baselines=(), search=0)
 
     def _now(self, running: Mapping[int, float]) -> Using:
         return Using(now_s=self._clock(), running=running)

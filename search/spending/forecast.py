@@ -159,10 +159,12 @@ def _searched(study: Study, count: int, own: Sequence[Took], like: Sequence[Took
 
 
 def _confirmations(study: Study, ahead: Todo, own: Sequence[Took], like: Sequence[Took], folds: int) -> list[Group] | None:
-    """Gives the confirmations: as those that have ended, or as many times a trial as they have seeds."""
+    """Gives the confirmations: as those that have ended, or as many times a trial as they have units.
+
+    The rounds of a race take what the judging of the same leaders then finds ready, so that both together are counted as the judging alone.
+    """
     settings = study.search.confirm
-    units = settings.seeds * folds
-    groups = []
+    groups = [Group(ahead.confirm_race, np.zeros(1), 0.0)] if ahead.confirm_race else []
     for count, kind in ((ahead.confirm_real, "real"), (ahead.confirm_leaders, "leader"), (ahead.confirm_twins, "twin")):
         if count == 0:
             continue
@@ -170,24 +172,28 @@ def _confirmations(study: Study, ahead: Todo, own: Sequence[Took], like: Sequenc
         if kind == "twin" and not _inspectors_vary(study):
             groups.append(Group(count, np.zeros(1), 0.0))  # They are the confirmed baselines, and found ready.
             continue
-        ended = np.array([item.wall_s for item in own if item.move == "confirm" and _confirmed(item) == kind])
+        ended = np.array([item.wall_s for item in own if item.move == "confirm" and item.judged and _confirmed(item) == kind])
         if len(ended) >= ENOUGH:
             groups.append(Group(count, ended, UNSURE / math.sqrt(len(ended))))
             continue
         found = [_rests(like, kind, study.data.size_px, real_only=real_only) for kind in study.inspectors]
         if any(rest is None for rest in found):
             return None
-        pool = np.concatenate([rest[0] for rest in found if rest is not None]) * units
+        pool = np.concatenate([rest[0] for rest in found if rest is not None])
         spread = max(rest[1] for rest in found if rest is not None)
-        if not real_only:
-            diagnosed = study.task != "zero_shot" and study.scores.diagnostics == "confirmed"
-            pool = pool * (DIAGNOSED if diagnosed else 1.0)
-            if settings.retrain_generator:
-                rates = [rate for family in study.families if (rate := _rates(like, family, study.data.size_px)) is not None]
-                if not rates:
-                    return None
-                top = max(max(study.search.ladder(family)) for family in study.families)
-                pool = pool + float(np.median(np.concatenate([rate[0] for rate in rates]))) * top * units
+        if real_only:
+            groups.append(Group(count, pool * settings.seeds * folds, spread))
+            continue
+        diagnosed = study.task != "zero_shot" and study.scores.diagnostics == "confirmed"
+        units, behind = (len(settings.layout.pairs(seeds)) * folds for seeds in (settings.seeds, ahead.raced))
+        pool = pool * (units * (DIAGNOSED if diagnosed else 1.0) - behind)
+        if settings.retrain_generator or settings.generators:
+            rates = [rate for family in study.families if (rate := _rates(like, family, study.data.size_px)) is not None]
+            if not rates:
+                return None
+            top = max(max(study.search.ladder(family)) for family in study.families)
+            generators, trained = (len({generator for generator, _ in settings.layout.pairs(seeds)}) for seeds in (settings.seeds, ahead.raced))
+            pool = pool + float(np.median(np.concatenate([rate[0] for rate in rates]))) * top * (generators - trained) * folds
         groups.append(Group(count, pool, spread))
     return groups
 
@@ -241,7 +247,7 @@ def _disk(ahead: Todo, like: Sequence[Took], rng: np.random.Generator) -> Range 
     """Says what is stored: a trial of the search may hold a new generator, all others are inspectors and what they said."""
     searched = np.array([item.stored_gib for item in like if item.stored_gib is not None and item.move not in ("baseline", "confirm")])
     real = np.array([item.stored_gib for item in like if item.stored_gib is not None and item.move in ("baseline", "confirm")])
-    rest = ahead.trials - ahead.search
+    rest = ahead.trials - ahead.search - ahead.confirm_race  # What a race stores is that of the judging.
     if (ahead.search and not len(searched)) or (rest and not len(real)):
         return None
     total = np.zeros(DRAWS)

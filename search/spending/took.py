@@ -2,14 +2,14 @@
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from reports.records import Asked, Record, RecordError
 from reports.run import read_run
-from search.confirm import TWIN
+from search.confirm import TWIN, Left, left, most
 from search.studies.recipes import baseline_params
 from search.studies.study import Study
 
@@ -31,6 +31,11 @@ class Took(NamedTuple):
     """Seconds behind the generator, of one unit; None where its inspector was found ready."""
     stored_gib: float | None
     gpus: float
+    judged: bool = True
+    """False for a confirmation that is a round of the race."""
+    asked: Asked | None = None
+    record: Record | None = None
+    """The trial itself, where it is one of a study's own."""
 
 
 def took(asked: Asked, record: Record) -> Took:
@@ -55,6 +60,9 @@ def took(asked: Asked, record: Record) -> Took:
         rest_s=max(0.0, wall_s - made_s) / units if whole else None,
         stored_gib=None if record.stored_bytes is None else record.stored_bytes / 2**30,
         gpus=record.gpus,
+        judged=bool(recipe.get("judge", True)),
+        asked=asked,
+        record=record,
     )
 
 
@@ -70,15 +78,19 @@ class Todo:
     confirm_leaders: int = 0
     confirm_twins: int = 0
     """Confirmations of leaders' inspectors on real images alone."""
+    confirm_race: int = 0
+    """Rounds of leaders' race on validation, at most: who is dropped has none."""
+    raced: int = 0
+    """Seeds of the inspector that leaders have behind them."""
 
     @property
     def trials(self) -> int:
         """How many they are."""
-        return len(self.baselines) + self.search + self.confirm_real + self.confirm_leaders + self.confirm_twins
+        return len(self.baselines) + self.search + self.confirm_real + self.confirm_leaders + self.confirm_twins + self.confirm_race
 
 
 def todo(study: Study, ended: Iterable[Took], *, closed: bool = False) -> Todo:
-    """Counts what is left of a study.
+    """Counts what is left of a study. Confirmations are counted one by one once the search is through; before, as many as there may be at most.
 
     Args:
         study: the study.
@@ -89,17 +101,28 @@ def todo(study: Study, ended: Iterable[Took], *, closed: bool = False) -> Todo:
     inspectors = [str(point["inspector.kind"]) for point in baseline_params(study.space, study.search.baselines)]
     baselines = sum(item.move == "baseline" for item in known)
     searched = sum(item.move not in ("baseline", "confirm") for item in known)
-    confirm = study.search.confirm
-    leaders = sum(item.move == "confirm" and item.baseline is None for item in known)
-    twins = sum(item.move == "confirm" and item.baseline == TWIN for item in known)
-    real = sum(item.move == "confirm" and item.baseline not in (None, TWIN) for item in known)
+    search = 0 if closed else max(0, max(study.search.trials, len(inspectors)) - len(inspectors) - searched)
+    ahead = _confirmations(study, known, through=search == 0 and baselines >= len(inspectors))
     return Todo(
         baselines=tuple(inspectors[baselines:]),
-        search=0 if closed else max(0, max(study.search.trials, len(inspectors)) - len(inspectors) - searched),
-        confirm_real=max(0, len(study.inspectors) - real) if confirm.top else 0,
-        confirm_leaders=max(0, confirm.top - leaders),
-        confirm_twins=max(0, confirm.top - twins),
+        search=search,
+        confirm_real=ahead.real,
+        confirm_leaders=ahead.leaders,
+        confirm_twins=ahead.twins,
+        confirm_race=ahead.race,
+        raced=ahead.raced,
     )
+
+
+def _confirmations(study: Study, known: Sequence[Took], *, through: bool) -> Left:
+    """Counts the confirmations that have not ended."""
+    trials = [(item.asked, item.record) for item in known if item.asked is not None and item.record is not None]
+    if not through or len(trials) < len(known):
+        # In a study that was extended the baselines are confirmed, but its leaders may be others in the end.
+        real = sum(item.move == "confirm" and item.baseline not in (None, TWIN) for item in known)
+        bound = most(study)
+        return bound._replace(real=max(0, bound.real - real))
+    return left(study, {asked.trial: asked for asked, _ in trials}, {record.trial: record for _, record in trials})
 
 
 def parallelism(records: Iterable[Record]) -> float:

@@ -39,8 +39,9 @@ def build_recipe(study: Study, params: Mapping[str, Any], *, units: Sequence[Uni
     settled = study.resolved
     assert settled is not None, "a study is resolved before its first trial"
     real_only = "baseline" in params
-    # A confirmation is seen to its end, whatever its generators look like on the way.
-    rungs = () if real_only or judge else study.rungs(params["generator.family"], float(params["generator.kimg"]))
+    # A confirmation, which has fresh seeds, is seen to its end, whatever its generators look like on the way.
+    confirms = judge or tuple(units) != (Unit(),)
+    rungs = () if real_only or confirms else study.rungs(params["generator.family"], float(params["generator.kimg"]))
     return Recipe(
         task=study.task,
         preprocess=preprocess_part(params),

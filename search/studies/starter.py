@@ -67,6 +67,8 @@ search:
   #   - {{generator.family: dcgan, generator.dcgan.class_mode: conditional, synthesis.fraction: 0.2}}
   # warm_start: [runs/earlier]        # earlier runs that the search learns from before its first trial
   confirm: {{top: 3, seeds: 3}}         # the best again with fresh seeds, beside the baselines, on the test split
+                                      # with 4 seeds or more, clear losers are dropped on validation first (race: false keeps all);
+                                      # generators: 3 would train three generators anew for each, and tell their luck from the inspectors'
   # budget: {{hours: 8, disk_gib: 50}}  # of all starts together, confirmations included; `tundish run --dry-run` says what to expect
 
 resources:

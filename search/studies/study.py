@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
+from reports.race import Layout
 from search.studies.budgets import BudgetSettings
 from spaces.domains import Choice, nearest
 from spaces.space import Space
@@ -125,10 +126,27 @@ class ConfirmSettings:
     """Replicates of each."""
     retrain_generator: bool = False
     """True trains the generator anew for every replicate; False changes the inspector's seed alone."""
+    generators: int = 0
+    """So many generators are trained anew for each leader, and each meets every seed of the inspector (generators x seeds replicates), which tells
+    what the generator's seed changes from what the inspector's does. Two say little of it, three or more are worth their cost. 0 crosses nothing."""
+    race: bool = True
+    """Whether leaders are first repeated on validation, in rounds of 3, 5, 8, ... seeds, and clear losers are not judged on test; from 4 seeds and 2
+    leaders on. The repeats are those that the judging needs, so that a race in which nobody loses costs nothing."""
 
     def __post_init__(self) -> None:
-        if self.top < 0 or self.seeds < 1:
-            raise SettingsError("top must be 0 or more, seeds 1 or more")
+        problems = ["top must be 0 or more, seeds 1 or more"] if self.top < 0 or self.seeds < 1 else []
+        if self.generators and not 2 <= self.generators <= self.seeds:
+            wanted = f"0, or 2 to {self.seeds} as there are seeds" if self.seeds >= 2 else "0, or 2 and more with at least as many seeds"
+            problems.append(f"generators: {self.generators}; expected {wanted}")
+        if self.generators and self.retrain_generator:
+            problems.append("retrain_generator: generators trains them anew already; give one of both")
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+    @property
+    def layout(self) -> Layout:
+        """The seeds of each repeat."""
+        return Layout(seeds=self.seeds, retrain_generator=self.retrain_generator, generators=self.generators, race=self.race and self.top > 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

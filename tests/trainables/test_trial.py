@@ -81,6 +81,8 @@ def test_the_test_split_is_read_only_where_the_recipe_says_so(tmp_path: Path) ->
     assert judged.values["test_accuracy"] is not None and judged.values["test_kid_inspector"] is not None
     assert judged.units[0]["val_accuracy"] == closed.values["val_accuracy"], "judging changes nothing before it"
     assert len(judged.units) == 2 and judged.units[0] != judged.units[1]
+    assert all(use.reused for use in judged.stages if use.unit == 0), "what a race has trained is not trained again"
+    assert all(use.reused for use in judged.stages if use.unit == 0), "what a race has trained is not trained again"
     assert sum(map(sum, judged.confusion["test"])) == 2 * int(judged.conditions["test_images"])
 
 

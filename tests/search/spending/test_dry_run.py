@@ -102,7 +102,7 @@ def test_a_run_that_has_begun_is_foreseen_from_its_own_trials(tmp_path: Path, mo
         foresee("search.trials=9", function=trial)
     more = parse_study(STUDY, "small.yaml", ["search.trials=9"])
     told = "\n".join(dry_run(more, inline=True, extend=True, say=lambda line: None, function=trial))
-    assert "3 trials to come" in told and "9 trials of this run" in told and "probe of" in told
+    assert "5 trials to come" in told and "9 trials of this run" in told and "probe of" in told
     assert files(tmp_path) == before
     other = foresee("study=other", function=trial)
     assert "9 trials of other runs" in other and files(tmp_path) == before

@@ -63,7 +63,7 @@ def test_what_is_to_come_is_counted_by_kind() -> None:
     study = study_of(confirm=ConfirmSettings(top=2))
     assert todo(study, []) == Todo(baselines=("small", "large"), search=38, confirm_real=2, confirm_leaders=2, confirm_twins=2)
     ended = [REAL, REAL, BASE, BASE._replace(move="confirm"), REAL._replace(move="confirm", baseline=TWIN)]
-    assert todo(study, ended) == Todo(search=37, confirm_real=2, confirm_leaders=1, confirm_twins=1)
+    assert todo(study, ended) == Todo(search=37, confirm_real=2, confirm_leaders=2, confirm_twins=2), "the next leaders may be others"
     assert todo(study, ended, closed=True).search == 0
     assert todo(study_of(confirm=ConfirmSettings(top=0)), ended).trials == 37
 
