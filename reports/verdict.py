@@ -84,7 +84,7 @@ class Verdict(NamedTuple):
     paired: str
     """How many differences it rests on, in words."""
     ranking: list[Ranked]
-    """The confirmed trials, best on test first."""
+    """The confirmed trials, best on test first; one inspector on real images alone, met under several names, once."""
     left: list[Left]
     """Who was repeated on validation alone."""
 
@@ -234,8 +234,14 @@ def _paired(gains: Mapping[Seeds, float]) -> str:
 
 
 def _ranking(confirmed: list[Confirmed], baseline: Confirmed | None, direction: str) -> list[Ranked]:
-    """Orders the confirmed trials by their test score, and tests those with synthetic images against the best without."""
-    order = sorted(confirmed, key=lambda item: (-better(item.mean, direction), item.trial))
+    """Orders the confirmed trials by their test score, and tests those with synthetic images against the best without.
+
+    Real images alone that say the same repeat by repeat are one inspector under several names, and stand in one row.
+    """
+    alike: dict[tuple[object, ...], Confirmed] = {}
+    for item in sorted(confirmed, key=lambda item: item.trial):
+        alike.setdefault((item.inspector, *sorted(item.repeats.items())) if item.real_only else (item.trial,), item)
+    order = sorted(alike.values(), key=lambda item: (-better(item.mean, direction), item.trial))
     gains = {item.trial: estimate(_gains(item, baseline, direction)) for item in order if baseline is not None and not item.real_only}
     tested = {trial: gain.p for trial, gain in gains.items() if gain is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))

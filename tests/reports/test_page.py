@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,26 @@ def test_a_browser_draws_it_without_a_network(html: str, finished_run: Path) -> 
     drawn = re.findall(r'id="plot-([a-z_]+)"[^>]*class="[^"]*js-plotly-plot|class="[^"]*js-plotly-plot[^"]*" id="plot-([a-z_]+)"', told.stdout)
     assert len(drawn) == len(payload(html)["figures"])
     assert re.search(r'<aside id="drawer"(?![^>]*hidden)[^>]*>.*?#4 ', told.stdout, re.DOTALL), "the trial of the address is open"
+
+
+def test_the_ranking_tells_tests_shares_of_the_variance_and_who_was_dropped(tmp_path: Path, fake_run: Callable[..., Path]) -> None:
+    run = read_run(fake_run(tmp_path / "run", trials=12, seeds=6, pictures=False))
+    confirmed = run.complete(searched=False)
+    crossed = {"units": [{"generator": g, "inspector": i} for g in (1, 2, 3) for i in (0, 1)], "judge": True}
+    trials = {trial.number: trial for trial in run.trials}
+    for trial in confirmed:
+        if trial.family:
+            trials[trial.number] = trial._replace(asked=replace(trial.asked, recipe={**trial.asked.recipe, **crossed}))
+    last = max(trials)
+    for number, parent in ((last + 1, 7), (last + 2, 9)):
+        loser = next(trial for trial in confirmed if trial.family)
+        assert loser.record is not None
+        recipe = {**loser.asked.recipe, "units": [{"generator": 0, "inspector": i} for i in (1, 2, 3)], "judge": False}
+        values = [(0.9, 0.91, 0.92), (0.5, 0.51, 0.49)][parent == 9]
+        record = replace(loser.record, trial=number, units=[{"val_accuracy": value} for value in values])
+        trials[number] = loser._replace(asked=replace(loser.asked, trial=number, parent=parent, recipe=recipe), record=record)
+    told = page.render(replace(run, trials=tuple(trials.values()), study={**run.study, "search": {"confirm": {"seeds": 4}}}))
+    assert "Ranking on test" in told and "Variance: generator" in told and "corrected after Holm" in told
+    assert re.search(r"#9 [a-z_]+ \+ [a-z0-9_]+</a>: dropped in round 1, after 3 seeds 41\.0 points of validation accuracy behind #7", told)
+    assert "3 x 2 paired seeds of generator and inspector" in told and "2 seeds of the generator make a wide" not in told
+    (tmp_path / "report.html").write_text(told, encoding="utf-8")

@@ -330,4 +330,5 @@ def test_a_study_killed_in_its_race_ends_as_one_that_was_not(tmp_path: Path) -> 
     # The program writes no study.yaml.
     found = verdict(replace(read_run(make_race_study(whole).run_folder), study={"search": {"confirm": {"seeds": 4}}}))
     assert [item.of for item in found.left] == [4] and found.left[0].round == 1 and "of validation accuracy behind #" in found.left[0].why
-    assert len(found.ranking) == 6 and all(len(row.confirmed.test) == 4 for row in found.ranking)
+    assert len(found.confirmed) == 6 and len(found.ranking) == 4, "both twins are the first baseline"
+    assert all(len(row.confirmed.test) == 4 for row in found.ranking)
