@@ -9,10 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 
 Array = NDArray[np.float64]
 Kernels = dict[tuple[int, tuple[float, ...]], Array]
@@ -29,6 +30,8 @@ NOISES = (1e-3, 1e-2, 0.1, 0.4)
 """Levels of the variance of what is not explained, in units of the covariance's."""
 PASSES = 2
 JITTER = 1e-8
+BLOCK = 128
+"""Rows that are weighed at once: larger tables leave the processor's cache, and are taken from the system anew each time."""
 SQRT5 = math.sqrt(5.0)
 
 
@@ -81,20 +84,30 @@ class Surrogate:
         self._mean = float(values.mean())
         self._spread = float(values.std()) or 1.0
         known = (values - self._mean) / self._spread
-        covariance = _covariance(layout, shape, rows, rows)
+        covariance = _covariance(layout, shape, rows)
         self._factor = _factor(covariance, shape.noise)
-        self._answer = cho_solve((self._factor, True), known, check_finite=False)
+        self._answer = dpotrs(self._factor, known, lower=1)[0]
         # How large it all is follows from the values themselves, with a little of the standard scale for few of them.
         self._scale = float((known @ self._answer + 2.0) / (len(known) + 2.0))
         self._self = sum(shape.shares)
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
         """Gives mean and standard deviation of what rows (M, ...) would give without noise, (M,) each."""
-        across = _covariance(self._layout, self._shape, rows, self._rows)
-        mean = across @ self._answer
-        part = solve_triangular(self._factor, across.T, lower=True, check_finite=False)
-        variance = np.maximum(self._self - np.einsum("ij,ij->j", part, part), 1e-12) * self._scale
-        return self._mean + self._spread * mean, self._spread * np.sqrt(variance)
+        mean, variance = np.empty(len(rows)), np.empty(len(rows))
+        # Candidates are some generators by some settings behind them: of the columns of one part, few rows are different.
+        parts = [_distinct(rows[:, first:end]) for first, end in self._layout.parts]
+        kernels = [
+            _matern(distinct, self._rows[:, first:end], _weights(self._layout, self._shape, first, end))
+            for (distinct, _), (first, end) in zip(parts, self._layout.parts, strict=True)
+        ]
+        for start in range(0, len(rows), BLOCK):
+            block = slice(start, start + BLOCK)
+            found = [kernel[where[block]] for kernel, (_, where) in zip(kernels, parts, strict=True)]
+            across = _sum(self._layout, self._shape, found, rows[block], self._rows)
+            mean[block] = across @ self._answer
+            part = dtrtrs(self._factor, across.T, lower=1)[0]
+            variance[block] = self._self - np.einsum("ij,ij->j", part, part)
+        return self._mean + self._spread * mean, self._spread * np.sqrt(np.maximum(variance, 1e-12) * self._scale)
 
 
 def choose(layout: Layout, rows: Array, values: Array) -> Shape:
@@ -139,27 +152,46 @@ def _with(values: Sequence[float], at: int, value: float) -> tuple[float, ...]:
 
 def _evidence(layout: Layout, shape: Shape, rows: Array, known: Array, kernels: Kernels) -> float:
     """Gives the logarithm of the marginal likelihood at the best scale, less what weights cost."""
-    factor = _factor(_covariance(layout, shape, rows, rows, kernels), shape.noise)
-    part = solve_triangular(factor, known, lower=True, check_finite=False)
+    factor = _factor(_covariance(layout, shape, rows, kernels), shape.noise)
+    part = dtrtrs(factor, known, lower=1)[0]
     count = len(known)
     fit = -0.5 * (count + 2.0) * math.log(float(part @ part + 2.0) / (count + 2.0)) - float(np.log(np.diag(factor)).sum())
     return fit - WEIGHT_COST * sum(weight > 0 for weight in shape.weights)
 
 
 def _factor(covariance: Array, noise: float) -> Array:
-    inner = covariance.copy()
-    inner[np.diag_indices_from(inner)] += noise + JITTER
-    return np.asarray(np.linalg.cholesky(inner), dtype=np.float64)
+    """Factors a covariance (N, N) with its noise; by LAPACK itself, because for so few rows the wrappers around it take longer than the work."""
+    inner = covariance.copy(order="F")
+    inner.ravel(order="K")[:: len(inner) + 1] += noise + JITTER
+    factor, wrong = dpotrf(inner, lower=1, overwrite_a=1)
+    if wrong:
+        raise np.linalg.LinAlgError("covariance is not positive definite")
+    return np.asarray(factor, dtype=np.float64)
 
 
-def _covariance(layout: Layout, shape: Shape, left: Array, right: Array, kernels: Kernels | None = None) -> Array:
+def _covariance(layout: Layout, shape: Shape, rows: Array, kernels: Kernels | None = None) -> Array:
+    """Gives the covariance of rows (N, ...) among each other, (N, N)."""
     known = {} if kernels is None else kernels
     found = []
     for at, (first, end) in enumerate(layout.parts):
-        weights = tuple(shape.weights[setting] for setting in dict.fromkeys(layout.owner[first:end].tolist()))
-        if (at, weights) not in known:
-            known[at, weights] = _matern(left[:, first:end], right[:, first:end], np.asarray(shape.weights)[layout.owner[first:end]])
-        found.append(known[at, weights])
+        weights = _weights(layout, shape, first, end)
+        key = (at, tuple(weights.tolist()))
+        if key not in known:
+            known[key] = _matern(rows[:, first:end], rows[:, first:end], weights)
+        found.append(known[key])
+    return _sum(layout, shape, found, rows, rows)
+
+
+def _sum(layout: Layout, shape: Shape, found: Sequence[Array], left: Array, right: Array) -> Array:
+    """Adds the terms up, and what is a row's own.
+
+    Args:
+        layout: of the columns.
+        shape: as chosen.
+        found: kernel of each part, (N, M).
+        left: (N, ...).
+        right: (M, ...).
+    """
     total = np.zeros((len(left), len(right)))
     for share, term in zip(shape.shares, layout.terms, strict=False):
         product = share * found[term[0]]
@@ -169,6 +201,19 @@ def _covariance(layout: Layout, shape: Shape, left: Array, right: Array, kernels
     if layout.same is not None:
         total += shape.shares[-1] * (left[:, layout.same][:, None] == right[:, layout.same][None])
     return total
+
+
+def _weights(layout: Layout, shape: Shape, first: int, end: int) -> Array:
+    """Gives the weight of each column of a part."""
+    return np.asarray(shape.weights)[layout.owner[first:end]]
+
+
+def _distinct(rows: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Gives the different ones of rows (N, columns), and which of them each row is, (N,)."""
+    each: list[Any] = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).reshape(-1).tolist()
+    places: dict[Any, int] = {}
+    where = np.array([places.setdefault(row, len(places)) for row in each], dtype=np.intp)
+    return rows[np.unique(where, return_index=True)[1]], where
 
 
 def _matern(left: Array, right: Array, weights: Array) -> Array:
