@@ -65,7 +65,7 @@ def learn(study: Study, store: Store, *, device: str) -> Memory:
         used = carried if not why_not else [replace(item, use="start", keys=()) for item in best(carried, study)]
         trials += used
         lines.append(_line(earlier, carried, used, dropped, why_not))
-    return Memory(trials=trials, lines=lines)
+    return Memory(trials=tuple(trials), lines=tuple(lines))
 
 
 def _carried(study: Study, earlier: EarlierRun, store: Store, device: str) -> tuple[list[Remembered], Counter[str]]:

@@ -25,8 +25,9 @@ from spaces.domains import Scalar
 FILE = "warm_start.parquet"
 METADATA = b"tundish.warm_start"
 FORMAT = 1
-STARTS = 4
-"""Settings of an earlier run that are tried first, where its numbers cannot be held beside this study's."""
+STARTS, ONE_START_OF = 4, 20
+"""Settings of an earlier run that are tried first, where its numbers cannot be held beside this study's: at most so many, and one for so many
+trials of the study, so that a run that has nothing in common with it costs a twentieth."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,11 +123,11 @@ class Memory:
         """Reads the table back."""
         table = pq.read_table(io.BytesIO(data))
         about = json.loads((table.schema.metadata or {})[METADATA])
-        trials = [
-            Remembered(**{name: json.loads(value) if name in ("params", "scores", "rungs", "keys") else value for name, value in row.items()})
+        rows = [
+            {name: json.loads(value) if name in ("params", "scores", "rungs", "keys") else value for name, value in row.items()}
             for row in table.to_pylist()
         ]
-        return cls(trials=trials, lines=about["lines"])
+        return cls(trials=tuple(Remembered(**{**row, "keys": tuple(row["keys"])}) for row in rows), lines=tuple(about["lines"]))
 
 
 SCHEMA = pa.schema(
@@ -135,18 +136,18 @@ SCHEMA = pa.schema(
 )
 
 
-def best(trials: Sequence[Remembered], study: Study, most: int = STARTS) -> list[Remembered]:
-    """Chooses the trials that no other dominates, spread evenly over the values of the first objective where there are more than `most`.
+def best(trials: Sequence[Remembered], study: Study) -> list[Remembered]:
+    """Chooses the trials that a study begins with: of those that no other dominates a few, spread evenly over the values of the first objective.
 
     Args:
         trials: of one run or of runs whose numbers can be compared.
-        study: names the objectives.
-        most: how many.
+        study: names the objectives, and has so many trials.
     """
+    most = max(1, min(STARTS, study.search.trials // ONE_START_OF))
     valued = [(item, values) for item in trials if (values := objective_values(item.record(item.trial), study.objectives)) is not None]
     signed = [tuple(sign(goal) * value for goal, value in zip(study.objectives, values, strict=True)) for _, values in valued]
     front = sorted((values, at) for at, (values, level) in enumerate(zip(signed, levels(signed), strict=True)) if level == 0)
-    places = range(len(front)) if len(front) <= most else sorted({round(i * (len(front) - 1) / (most - 1)) for i in range(most)})
+    places = range(len(front)) if len(front) <= most else sorted({round(i * (len(front) - 1) / max(1, most - 1)) for i in range(most)})
     return [valued[front[place][1]][0] for place in places]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.fronts import gains, non_dominated
+from search.fronts import gains, levels, non_dominated
 from search.models.expectations import ROOT_WEIGHTS, Candidate, Expected, Fitted
 from search.models.model import MARK, Known, Model
 from spaces.space import Space
@@ -129,15 +129,15 @@ class Proposals:
             known = self._model.known(params)
             if known.name not in self._model.generators:
                 new.setdefault(known.name, known)
-        for known in self._earlier():
-            new.setdefault(known.name, known)
+        earlier = {known.name: known for known in self._earlier()}
+        new = {name: known for name, known in new.items() if name not in earlier}
         fresh = list(new.values())
         chosen = fresh[: KEPT // ONE_OF_DRAWN]
         chosen += _promising(fitted, fresh[KEPT // ONE_OF_DRAWN :], self._ladder, KEPT - len(chosen))
         held = {known.name: known for known in self._met() if not known.elsewhere}
         used = {told.generator.name: told.generator for told in self._model.best.items[-BEST:] if not told.generator.elsewhere}
         used |= {known.name: known for known in _promising(fitted, list(held.values()), self._ladder, USED)}
-        return chosen + list(used.values())
+        return chosen + list(earlier.values()) + list(used.values())
 
     def _met(self) -> Iterator[Known]:
         """Lists the generators that models are made of."""
@@ -145,10 +145,13 @@ class Proposals:
         yield from (told.generator for told in self._model.trials())
 
     def _earlier(self) -> Iterator[Known]:
-        """Lists generators that only earlier runs have trained, as they would stand here: not at all."""
-        for known in self._met():
-            if known.elsewhere and (here := self._model.known(known.params)).name not in self._model.generators:
-                here.origin = known.origin
+        """Lists the best generators that only earlier runs have trained, as they would stand here: not at all."""
+        told = [told for told in self._model.best.items if told.generator.elsewhere]
+        rank = levels([item.values for item in told])
+        for at in sorted(range(len(told)), key=rank.__getitem__)[:BEST]:
+            here = self._model.known(told[at].generator.params)
+            if here.name not in self._model.generators:
+                here.origin = told[at].generator.origin
                 yield here
 
     def _draws(self) -> Iterator[Mapping[str, Any]]:
