@@ -9,6 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from reports.figures.amount import fraction
 from reports.figures.pareto_front import front_trials
 from reports.figures.style import Plot, looks
 from reports.gallery import backgrounds, sheets, thumbnails
+from reports.growth import earlier_run, growth
 from reports.image_sets import set_table
 from reports.records import derived, trial_folder, write_whole
 from reports.run import EXTRACTOR_WORDS, Run, Trial, is_distance, label, read_run, show
@@ -53,13 +55,18 @@ class Failure(NamedTuple):
     """End of the first one's traceback."""
 
 
-def write_report(run: Path | Run) -> Path:
+def write_report(run: Path | Run, *, against: str | Path | None = None) -> Path:
     """Writes `report.html` into a run's folder and gives its path; readers see all of a report or the one before.
 
+    Args:
+        run: the run, or its folder.
+        against: an earlier run to compare it with; None takes the one that the study's `data.since` names.
+
     Raises:
-        RecordError: the folder is no run, or a file in it is damaged.
+        RecordError: a folder is no run, or a file in it is damaged.
     """
     read = run if isinstance(run, Run) else read_run(run)
+    read = replace(read, earlier=earlier_run(read, against))
     path = read.folder / "report.html"
     page = render(read).encode()
     with derived(path):
@@ -97,6 +104,7 @@ def render(run: Run) -> str:
         signs=signs(run),
         diagnosed=diagnosed(run),
         compared=compared(run),
+        growth=growth(run, run.earlier) if run.earlier is not None else None,
         image_sets=set_table(run, front),
         columns=table_columns(run, found),
         shades=looks(run).shades,
@@ -154,6 +162,8 @@ def tiles(run: Run) -> list[tuple[str, str]]:
 def notes(run: Run, found: Verdict) -> list[str]:
     """Collects what every reader must see before trusting a number."""
     told = [str(note) for note in run.environment.get("notes", [])] + zero_shot.notes(run)
+    if run.earlier is None and isinstance(data := run.study.get("data"), Mapping) and data.get("since"):
+        told.append(f"The run {data['since']}, which data.since names, is not there or cannot be read: nothing is compared with it.")
     if run.ended is not None:
         told.append(f"The search ended before its trials were through. {run.ended}.")
     if found.seeds and found.seeds < 5:
@@ -249,6 +259,11 @@ def environment_rows(run: Run) -> list[tuple[str, str]]:
     return [(name, "not recorded" if value is None else str(value)) for name, value in rows.items() if value is not None or "weights" not in name]
 
 
+def chance(p: float | None) -> str:
+    """Writes a p value."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
 def duration(seconds: float) -> str:
     """Writes a time the way people say it."""
     if seconds < 90:
@@ -259,11 +274,6 @@ def duration(seconds: float) -> str:
 
 
 @functools.cache
-def chance(p: float | None) -> str:
-    """Writes a p value."""
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-
-
 def _template() -> Any:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     filters: dict[str, Callable[..., str]] = {

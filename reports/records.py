@@ -6,7 +6,6 @@
     runs/<study>/environment.json        what the whole run stands on; its keys are below
     runs/<study>/ended.json              {"reason", "budget", "sampler", "time_s"}: why the search ended before its trials were through, where it did
     runs/<study>/warm_start.parquet      what the search has learned from earlier runs before its first trial, where it was told to
-    runs/<study>/warm_start.parquet      what the search has learned from earlier runs before its first trial, where it was told to
     runs/<study>/backgrounds.webp        sheet of defect-free images, where a family uses them
     runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
     runs/<study>/trials/00012/record.json    Record, when it has finished
@@ -28,6 +27,7 @@
     dataset         name of the data set
     protocol        "strict" | "paper"
     split_counts    {class: {"train": n, "val": n, "test": n}}, images
+    split_hashes    {class: {"train": hash, "val": hash, "test": hash}}: equal where the images are the same, in every fold
     zero_shot       {"folds": [{"unseen": [class], "pretended_unseen": [[class]], "images": {"val" | "test": {"trained": n, "scored": n}}}]}: a fold
                     for each set of unseen classes; of `pretended_unseen`, a set for each draw, all are in turn unseen to what validation scores,
                     `unseen` to everything; images are means over draws; task zero_shot only. `run.pretended_sets` reads both this form and the
@@ -39,7 +39,6 @@
     device          what the stages ran on
     versions        {package or program: version}
     git             commit of the code
-    code            {stage, `generators.<family>` or `inspectors.<kind>`: VERSION}: what the numbers were made by
     code            {stage, `generators.<family>` or `inspectors.<kind>`: VERSION}: what the numbers were made by
     backgrounds     {"origin", "count", "columns", "tile_px"}: what backgrounds.webp shows
     notes           sentences that every reader must see, such as that a published split leaks

@@ -128,6 +128,8 @@ class Run:
     """Score name -> `maximize` or `minimize`; the first one is the headline."""
     ended: str | None = None
     """Why the search ended before its trials were through; none where it did not."""
+    earlier: "Run | None" = None
+    """The run that this one is compared with, class by class, where one is named and there."""
 
     @property
     def name(self) -> str:

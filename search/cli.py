@@ -205,11 +205,12 @@ def status(run_: str, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("run_", metavar="RUN")
-def report(run_: str) -> None:
+@click.option("--against", metavar="RUN", help="An earlier run of fewer classes, to compare the winners class by class; else what data.since names.")
+def report(run_: str, against: str | None) -> None:
     """Write the report and the Parquet files of a run anew."""
     from reports.page import write_report
 
-    click.echo(str(write_report(_run_folder(run_))))
+    click.echo(str(write_report(_run_folder(run_), against=against)))
 
 
 @cli.command()
@@ -250,6 +251,23 @@ def system(run_: str, out: Path, trial: int | None, unseen: tuple[str, ...], set
     click.echo()
     show(["surface", "", "images", "wrong routing", "false alarms", "missed defects"], surfaces)
     click.echo(f"\n{out} written. In Python: trainables.two_stage.system.load_system(Path({str(out)!r})).inspect(images)")
+
+
+@cli.command("winner")
+@click.argument("run_", metavar="RUN")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder that the files are written into.")
+@click.option("--trial", type=int, help="Number of the trial; by default the winner, chosen on validation.")
+@click.option("--force", is_flag=True, help="Overwrite what lies there.")
+def hand_over_winner(run_: str, out: Path, trial: int | None, force: bool) -> None:
+    """Write the winner's inspector as files: weights with the names of their classes, and what they are."""
+    from search.winner import hand_over
+
+    if any(out.glob("*")) and not force:
+        raise click.UsageError(f"{out} is not empty. Give --force to overwrite what lies there, or another folder.")
+    found = hand_over(_run_folder(run_), out, trial=trial)
+    told = f" for {', '.join(found.classes)}" if found.classes else ""
+    click.echo(f"{found.weights} written: {found.trial.title()}, {found.why}; {found.kind}{told}")
+    click.echo(f"A study begins with it: --set space.inspector.{found.kind}.start_from={shlex.quote(str(found.weights))}")
 
 
 @cli.group(cls=Ordered)

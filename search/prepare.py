@@ -28,11 +28,12 @@ from search.runs.lease import Lease
 from search.runs.ledger import Ledger
 from search.studies.checks import uses_attributes, validate
 from search.studies.extending import Extension, refuse_without_run
+from search.studies.growth import growth_notes, split_hashes, with_added
 from search.studies.measured import group_problems, read_groups
 from search.studies.recipes import preprocess_part, preprocess_points
 from search.studies.study import Resolved, Study, StudyError
 from search.studies.study_file import continue_study, load_study
-from search.studies.weight_files import changed_files, weight_files
+from search.studies.weight_files import changed_files, start_notes, weight_files
 from trainables.conditioning.attributes import attribute_file, content, study_attributes
 from trainables.datasets.listing import DEFECT_FREE
 from trainables.errors import DatasetError
@@ -93,6 +94,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
 
     validate(study)
     before = study.resolved
+    study = study if before is not None else with_added(study)
     fingerprint, pack = packs.pack_dataset(study.data, store)
     if before is not None:
         if fingerprint != before.fingerprint:
@@ -135,6 +137,8 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     found += _preprocess_problems(study, pack, parts, store)
     columns = read_groups(study, pack)
     found += group_problems(study, pack, parts, columns)
+    notes, misfits = start_notes(study, resolve_name(TASKS[study.task])(pack).names)
+    found += misfits
     if found:
         raise StudyError("\n".join(found))
     extractor = resolve_extractor(study.scores.extractor, study.scores.inception_weights)
@@ -157,7 +161,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     resolved, learned = _with_memory(resolved, store, place, ledger)
     environment = {**_facts(resolved, place, command), **_data_facts(resolved, pack, store, ledger)}
     environment["notes"] += [f"Warm start. {line}" for line in learned]
-    environment["notes"] += columns.notes if columns is not None else []
+    environment["notes"] += [*(columns.notes if columns is not None else []), *notes]
     ledger.keep(lambda: write_json(study.run_folder / "environment.json", environment))
     # Last, because it is what makes a run one that was begun.
     ledger.keep(lambda: _write(resolved))
@@ -229,7 +233,9 @@ def _data_facts(study: Study, pack: Any, store: Store, ledger: Ledger) -> dict[s
     from trainables.datasets.splits import split
 
     parts = split(pack, study.data)
-    facts: dict[str, Any] = {"split_counts": {name: dict(counts) for name, counts in parts.counts.items()}, "notes": []}
+    hashes = split_hashes(pack, study.data)
+    facts: dict[str, Any] = {"split_counts": {name: dict(counts) for name, counts in parts.counts.items()}, "split_hashes": hashes}
+    facts["notes"] = growth_notes(study, hashes)
     if study.zero_shot is not None:
         facts["zero_shot"] = conditions(study.zero_shot, pack, parts, seed=study.seed)
     if study.data.protocol == "paper":

@@ -5,6 +5,7 @@ Adding a plot: one file with the two functions and a `PLOT`, and one line here.
 
 FIGURES = {
     "confirmed": "reports.figures.confirmed:PLOT",
+    "growth": "reports.figures.growth:PLOT",
     "groups": "reports.figures.groups:PLOT",
     "robustness": "reports.figures.robustness:PLOT",
     "confusion": "reports.figures.confusion:PLOT",

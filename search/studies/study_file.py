@@ -283,7 +283,7 @@ def _space(given: Any, whole: Space, task: TaskName, data: DataSettings | None, 
     except SpaceError as error:
         problems += [(f"space.{name}", text) for name, text in error.problems]
         return None
-    problems += telling.without_effect(kept if not refused else {}, space)
+    problems += telling.without_effect({name: value for name, value in kept.items() if name in wanted} if not refused else {}, space)
     if "preprocess.grid" in wanted and "preprocess.grid" not in space.names():
         problems.append(("space.preprocess.grid", "has no effect: preprocess.kind leaves patches out; add it there, or drop this line"))
     problems += checks.preprocess_problems(space)
@@ -332,6 +332,7 @@ def _objectives(given: Any, scores: ScoreSettings, task: TaskName, problems: lis
 # These change where and how fast a study runs, not what it finds; a moved data set is known by its fingerprint, and so are moved attributes.
 FREE = (
     "data.path",
+    "data.since",
     "data.attributes",
     "resources.workers",
     "resources.cpus_per_trial",
@@ -360,6 +361,9 @@ def continue_study(saved: Study, now: Study, *, extend: bool | Extension = False
     """
     now, extended = as_it_stands(saved, now, extend)
     may_grow = "trials" in extend.steps if isinstance(extend, Extension) else extend
+    if now.data.since is not None and not now.data.added:
+        # What has come since was found when the run began, and stays that, whatever has become of the earlier run.
+        now = replace(now, data=replace(now.data, added=saved.data.added))
     was = moved_files(saved, now)
     settled = _settled(saved, now)
     before, after = _flat(saved.to_plain()), _flat(with_places(settled.to_plain(), was))

@@ -44,10 +44,23 @@ def pairs_run(run: Run) -> Run:
     return replace(run, trials=tuple(trials), environment={**run.environment, "zero_shot": {"folds": counted}})
 
 
+@pytest.fixture(scope="module")
+def grown_run(run: Run) -> Run:
+    """The run as if it were held against itself."""
+    scores = {f"test_f1.{cls}": 0.8 for cls in run.environment["split_counts"]}
+    trials = []
+    for trial in run.trials:
+        if trial.record is not None and not trial.searched:
+            units = [{**unit, **scores} for unit in trial.record.units]
+            trial = Trial(trial.asked, replace(trial.record, units=units, scores={**trial.record.scores, **scores}))
+        trials.append(trial)
+    return replace(run, trials=tuple(trials), earlier=replace(run, trials=tuple(trials)))
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_plot_of_the_registry_draws(name: str, run: Run, pairs_run: Run) -> None:
+def test_every_plot_of_the_registry_draws(name: str, run: Run, pairs_run: Run, grown_run: Run) -> None:
     chosen = plot(name)
-    info = chosen.info(pairs_run if name == "unseen_pairs" else run)
+    info = chosen.info({"unseen_pairs": pairs_run, "growth": grown_run}.get(name, run))
     assert info is not None and chosen.title and chosen.caption
     assert len(chosen.figure(info).data) > 0
 
