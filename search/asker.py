@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from reports.records import Asked, Record
@@ -60,6 +61,7 @@ class Observer(Protocol):
 
     def asked(self, asked: Asked) -> None: ...
     def progress(self, number: int, progress: Progress) -> None: ...
+    def lost(self, asked: Asked, reason: str) -> None: ...
     def finished(self, asked: Asked, record: Record) -> None: ...
 
 
@@ -116,6 +118,11 @@ class Asker:
         self._trained: set[str] = set()
         for number, record in ledger.records.items():
             self._note_trained(number, record)
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self._ledger.run
 
     @property
     def running(self) -> list[int]:
@@ -266,6 +273,9 @@ class Asker:
             return self.finish(number, Failure(name="lost_worker", message=message))
         self._running.pop(number, None)
         self._again = sorted({*self._again, number})
+        if self._observer is not None:
+            died = "its machine was lost" if node_lost else f"its worker process died ({attempts.lost} of {LOST_WORKERS})"
+            self._observer.lost(self._ledger.asked[number], died)
         return None
 
     def _record(self, number: int, end: "Scores | Failure | Stopped", *, with_samples: bool) -> Record:

@@ -108,6 +108,12 @@ class Console:
             if number in self._running:
                 self._running[number].progress = progress
 
+    def lost(self, asked: Asked, reason: str) -> None:
+        """A running trial lost its worker, through no end of its own."""
+        with self._lock:
+            self._running.pop(asked.trial, None)
+        self._console.print(Text(f"#{asked.trial} {reason}; the trial is run again and goes on from what is stored", style="yellow"))
+
     def finished(self, asked: Asked, record: Record) -> None:
         """A trial ended; a failure is told at once."""
         with self._lock:

@@ -1,10 +1,12 @@
 """Runs trials with Ray Tune: warm, reused actors, as many at once as the means allow. Imported only where Ray is used."""
 
+import contextlib
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.asker import Asker
@@ -29,6 +31,37 @@ TUNE_SETTINGS = {
 }
 
 
+LOG = "ray.log"
+"""What Tune says of workers that died, traceback and all; the console says it in a line."""
+
+
+class _Log(logging.FileHandler):
+    """Writes a log file where that is possible; a run does not end because its log cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Adds an entry."""
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leaves an entry out."""
+
+
+def _log_errors(path: Path) -> None:
+    """Sends what Tune says into a file."""
+    logger = logging.getLogger("ray.tune")
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    for handler in [handler for handler in logger.handlers if isinstance(handler, _Log)]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.addHandler(_Log(path))
+
+
 def run_on_ray(asker: Asker, store: Store, means: "Means", stop: Callable[[], bool]) -> None:
     """Runs trials until none is left or `stop` says so. Ray is connected already.
 
@@ -41,7 +74,7 @@ def run_on_ray(asker: Asker, store: Store, means: "Means", stop: Callable[[], bo
     from search.execution.searcher import RecordSearcher, RungScheduler, StopWhen
     from search.execution.worker import Worker
 
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    _log_errors(asker.folder / LOG)
     settings = {"function": means.function, "store": store.root, "device": means.device, "threads": means.threads}
     searcher = RecordSearcher(asker, settings)
     resources = {"cpu": float(means.threads), **({"gpu": means.gpus_per_trial} if means.gpus_per_trial else {})}

@@ -5,6 +5,7 @@ Once closed, the search of a run stays closed, whatever its clock says on the ne
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -112,7 +113,12 @@ def read_ended(run: Path) -> dict[str, Any] | None:
 
 def size_gib(run: Path, store: Store) -> float:
     """Adds up the sizes of a run's folder and of a whole store."""
-    own = sum(path.stat().st_size for path in run.rglob("*") if path.is_file()) if run.is_dir() else 0
+    own = 0
+    for folder, _, names in os.walk(run):
+        for name in names:
+            # A file that is being written aside may be gone by now.
+            with contextlib.suppress(OSError):
+                own += os.stat(os.path.join(folder, name)).st_size
     return (own + store.size_bytes()) / 2**30
 
 

@@ -168,3 +168,14 @@ def test_a_trial_that_breaks_a_limit_is_never_the_best() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (75, "1:15"), (3725, "1:02:05")])
 def test_seconds_become_a_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_a_lost_worker_is_told_in_a_line() -> None:
+    out = io.StringIO()
+    console = Console(file=out)
+    console.started(HEADER)
+    console.asked(_asked(3))
+    console.lost(_asked(3), "its worker process died (1 of 3)")
+    console.stopped("done.")
+    said = out.getvalue()
+    assert "#3 its worker process died (1 of 3); the trial is run again and goes on from what is stored" in said and "running 1" not in said
