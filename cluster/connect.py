@@ -80,7 +80,8 @@ def connect(*, num_cpus: int | None = None, num_gpus: int | None = None) -> Conn
                     log_to_driver=False,
                     logging_level=logging.WARNING,
                 )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:
+            # Ray says with a bare Exception, too, that a machine was too busy to start it.
             raise ClusterError(_explain(address, error)) from error
     resources = ray.cluster_resources()
     return Connection(
@@ -116,7 +117,10 @@ def _explain(address: str | None, error: Exception) -> str:
     said = str(error).strip().splitlines()
     first = said[0] if said else type(error).__name__
     if address is None:
-        return f"Ray did not start on this machine ({first}).\n  `tundish doctor` looks for the cause; `--inline` runs the study without Ray."
+        return (
+            f"Ray did not start on this machine ({first}).\n"
+            "  Where it is merely busy, run the same command again. `tundish doctor` looks for other causes; `--inline` runs the study without Ray."
+        )
     if any(word in str(error).lower() for word in ("token", "unauthenticated", "unauthorized")):
         cure = "Give the cluster's token: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE (or RAY_AUTH_TOKEN)."
     else:

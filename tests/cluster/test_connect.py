@@ -38,3 +38,16 @@ def test_without_an_address_a_ray_of_our_own_starts_and_ends(monkeypatch: pytest
     finally:
         disconnect()
     assert not ray.is_initialized()
+
+
+def test_a_ray_that_does_not_start_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def busy(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", busy)
+    with pytest.raises(ClusterError, match=r"Ray did not start on this machine \(The current node timed out(.|\n)*again(.|\n)*--inline"):
+        connect()
