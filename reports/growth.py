@@ -93,7 +93,7 @@ class Winner(NamedTuple):
 
 def earlier_folder(named: str | Path, run: Path) -> Path | None:
     """Finds a run by its folder, or by its name beside another run; None where there is none."""
-    places = [Path(named).expanduser(), run.parent / named]
+    places = [Path(named).expanduser(), run.parent / named, run.parent / Path(named).name]
     return next((place for place in places if (place / "study.yaml").is_file() or (place / "trials").is_dir()), None)
 
 

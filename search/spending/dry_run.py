@@ -22,6 +22,7 @@ from search.spending.forecast import Forecast, Range, forecast, show_range
 from search.spending.probe import Asking, Beside, existing_store, first_stage, probe
 from search.spending.took import Took, earlier_trials, todo, took
 from search.studies.extending import Extension, refuse_without_run
+from search.studies.growth import with_added
 from search.studies.recipes import at_lowest_mark, baseline_params
 from search.studies.study import Storage, Study
 from search.studies.study_file import continue_study, load_study
@@ -85,7 +86,8 @@ def foresee(study: Study, means: Means, *, fresh: bool, extend: bool | Extension
     with tempfile.TemporaryDirectory(prefix="tundish-dry-") as folder:
         behind = existing_store(storage.store)
         store = Beside(Path(folder) / "store", behind)
-        aside = replace(study, storage=Storage(runs=str(Path(folder) / "runs"), store=store.root))
+        grown = study if study.resolved is not None else with_added(study)
+        aside = replace(grown, storage=Storage(runs=str(Path(folder) / "runs"), store=store.root))
         resolved = _resolved(aside, store, means)
         learned = read_memory(resolved, run if goes_on else resolved.run_folder).lines
         samples = [_sample(resolved, number, Asking(Path(store.root), behind), means) for number in _first_numbers(resolved)]

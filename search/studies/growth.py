@@ -49,7 +49,8 @@ def with_added(study: Study) -> Study:
         problems.append(f"data.added says {said}, but since then came {found}; drop data.added, which is found by itself")
     if problems:
         raise StudyError("\n".join(f"data.since: {earlier.folder}: {text}" for text in problems))
-    return replace(study, data=replace(study.data, added=added))
+    # Under its folder, where it is found from everywhere else too.
+    return replace(study, data=replace(study.data, since=str(earlier.folder), added=added))
 
 
 def _earlier(study: Study, since: str) -> Run:

@@ -64,7 +64,9 @@ def test_what_was_added_is_found_and_the_others_keep_their_images(images: Path) 
     july(images)
     draw(images, "patches")
     study = with_added(august(images))
-    assert study.data.added == ("patches",)
+    assert study.data.added == ("patches",) and study.data.since == str(images.parent / "runs" / "july")
+    aside = replace(study, storage=replace(study.storage, runs=str(images.parent / "dry")))
+    assert with_added(aside) == aside, "a dry run looks on from elsewhere"
     _, pack = pack_dataset(study.data, Store(images.parent / "store"))
     hashes = split_hashes(pack, study.data)
     known = json.loads((images.parent / "runs" / "july" / "environment.json").read_text())["split_hashes"]
