@@ -188,6 +188,14 @@ def test_a_wider_study_knows_what_was_fixed_there(here: Path) -> None:
     assert "4 dropped: 4 because inspector.mobilenet_v2.lr is outside of this study's space" in memory().lines[0]
 
 
+def test_generators_of_another_seed_would_have_to_be_trained(here: Path) -> None:
+    assert run(*SECOND, "seed=2", "search.trials=5") == OK
+    known = memory()
+    assert known.told and not any(item.keys for item in known.told) and "in the store" not in known.lines[0]
+    assert all(generator.elsewhere for generator in moves_of().model.generators.values())
+    assert {item.move for item in asked()[1:4]} == {"explore"}, "nothing is there that could be used again"
+
+
 def test_other_images_give_starting_points_only(here: Path) -> None:
     assert run(*SECOND, "data.procedural.seed=5", "search.trials=9") == OK
     known = memory()
