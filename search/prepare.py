@@ -21,9 +21,8 @@ import numpy as np
 from PIL import Image
 
 from reports.records import write_json, write_whole
-from search.memory.carrying import learn
+from search.memory.carrying import with_memory
 from search.memory.code import code_versions
-from search.memory.remembered import FILE, content_hash
 from search.runs.lease import Lease
 from search.runs.ledger import Ledger
 from search.studies.checks import uses_attributes, validate
@@ -158,7 +157,7 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     )
     # What an objective may be depends on the extractor, which `auto` has only now.
     validate(resolved, counts)
-    resolved, learned = _with_memory(resolved, store, place, ledger)
+    resolved, learned = with_memory(resolved, store, ledger, device=place.device)
     environment = {**_facts(resolved, place, command), **_data_facts(resolved, pack, store, ledger)}
     environment["notes"] += [f"Warm start. {line}" for line in learned]
     environment["notes"] += [*(columns.notes if columns is not None else []), *notes]
@@ -166,17 +165,6 @@ def resolve(study: Study, store: Store, place: Place, ledger: Ledger, *, command
     # Last, because it is what makes a run one that was begun.
     ledger.keep(lambda: _write(resolved))
     return resolved
-
-
-def _with_memory(study: Study, store: Store, place: Place, ledger: Ledger) -> tuple[Study, Sequence[str]]:
-    """Keeps what a study learns from earlier runs in its folder, so that it does not depend on them any more; gives a sentence for each."""
-    memory = learn(study, store, device=place.device)
-    if not memory.lines:
-        return study, ()
-    data = memory.to_bytes()
-    ledger.keep(lambda: write_whole(study.run_folder / FILE, data, flush=True))
-    assert study.resolved is not None
-    return replace(study, resolved=replace(study.resolved, warm_start=content_hash(data))), memory.lines
 
 
 def _preprocess_problems(study: Study, pack: Any, parts: Any, store: Store) -> list[str]:

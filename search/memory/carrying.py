@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from reports.records import write_whole
 from search.memory.code import code_versions
 from search.memory.earlier import EarlierRun, Unusable, alike, read_earlier
 from search.memory.meaning import differences, refusals
-from search.memory.remembered import Memory, Remembered, best
+from search.memory.remembered import FILE, Memory, Remembered, best, content_hash
 from search.memory.translating import Dropped, Translator
+from search.runs.ledger import Ledger
 from search.studies.study import Study, StudyError
 from search.studies.study_file import known_settings
 from trainables.store import Store
@@ -66,6 +68,22 @@ def learn(study: Study, store: Store, *, device: str) -> Memory:
         trials += used
         lines.append(_line(earlier, carried, used, dropped, why_not))
     return Memory(trials=tuple(trials), lines=tuple(lines))
+
+
+def with_memory(study: Study, store: Store, ledger: Ledger, *, device: str) -> tuple[Study, Sequence[str]]:
+    """Keeps what a study learns in its run's folder, so that it does not depend on the earlier runs any more; gives a sentence for each.
+
+    Raises:
+        StudyError: as `learn`.
+        RunError: the folder cannot be written.
+    """
+    memory = learn(study, store, device=device)
+    if not memory.lines:
+        return study, ()
+    data = memory.to_bytes()
+    ledger.keep(lambda: write_whole(study.run_folder / FILE, data, flush=True))
+    assert study.resolved is not None
+    return replace(study, resolved=replace(study.resolved, warm_start=content_hash(data))), memory.lines
 
 
 def _carried(study: Study, earlier: EarlierRun, store: Store, device: str) -> tuple[list[Remembered], Counter[str]]:
