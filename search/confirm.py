@@ -17,7 +17,8 @@ from reports.race import Layout, Race, race
 from reports.records import Asked, Record
 from reports.verdict import headline_score, weighed_score
 from search.fronts import Value, objective_values, ranks, sign, violation
-from search.studies.study import Limit, Objective, Study
+from search.studies.objectives import Limit, Objective
+from search.studies.study import Study
 from trainables.recipe import Unit
 
 TWIN = "same inspector"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.records import Record
-from search.studies.study import Limit, Objective
+from search.studies.objectives import Limit, Objective
 
 Value = tuple[float, ...]
 """One value for each objective, in their order."""

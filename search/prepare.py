@@ -26,12 +26,14 @@ from search.memory.code import code_versions
 from search.runs.lease import Lease
 from search.runs.ledger import Ledger
 from search.studies.checks import uses_attributes, validate
+from search.studies.continuing import continue_study
 from search.studies.extending import Extension, refuse_without_run
 from search.studies.growth import growth_notes, split_hashes, with_added
 from search.studies.measured import group_problems, read_groups
 from search.studies.recipes import preprocess_part, preprocess_points
-from search.studies.study import Resolved, Study, StudyError
-from search.studies.study_file import continue_study, load_study
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
+from search.studies.study_file import load_study
 from search.studies.weight_files import changed_files, start_notes, weight_files
 from trainables.conditioning.attributes import attribute_file, content, study_attributes
 from trainables.datasets.listing import DEFECT_FREE

@@ -19,7 +19,8 @@ from typing import Any
 from reports.records import Asked, Record
 from reports.trust import Bounds, Pair, Trust, family_trust, pairs
 from search.fronts import Value, ranks
-from search.studies.study import Objective, Study
+from search.studies.objectives import Objective
+from search.studies.study import Study
 from trainables.scores.names import MMD
 from trainables.seeds import child_seed
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from search.replay.table import About, Table, generator_key
-from search.studies.study import Objective
+from search.studies.objectives import Objective
 from trainables.seeds import child_seed
 
 MARKS = (2.0, 6.0, 18.0)

@@ -19,7 +19,8 @@ from search.replay.simulation import Course, Job, Result, Rung, simulate
 from search.replay.table import Table, TableError
 from search.runs.ledger import Attempts, Ledger
 from search.studies.recipes import baseline_params
-from search.studies.study import ConfirmSettings, Resolved, SearchSettings, Study
+from search.studies.settings import ConfirmSettings, Resolved, SearchSettings
+from search.studies.study import Study
 from spaces.domains import SpaceError
 from trainables.datasets.settings import DataSettings
 from trainables.progress import Progress, Scores

@@ -29,7 +29,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from search.studies.study import Objective
+from search.studies.objectives import Objective
 from spaces.domains import Categorical, Choice, Domain, Fixed, Scalar, nearest
 from spaces.space import Space
 from trainables.scores.names import Direction

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from reports.records import Asked, Record, append_whole
 from search.distributions import distributions
 from search.fronts import excesses, objective_values
-from search.studies.study import Limit, Objective
+from search.studies.objectives import Limit, Objective
 from spaces.space import Space
 
 JOURNAL = "optuna.journal"

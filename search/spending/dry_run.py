@@ -21,11 +21,13 @@ from search.spending.ending import refuse_budget
 from search.spending.forecast import Forecast, Range, forecast, show_range
 from search.spending.probe import Asking, Beside, existing_store, first_stage, probe
 from search.spending.took import Took, earlier_trials, todo, took
+from search.studies.continuing import continue_study
 from search.studies.extending import Extension, refuse_without_run
 from search.studies.growth import with_added
 from search.studies.recipes import at_lowest_mark, baseline_params
-from search.studies.study import Storage, Study
-from search.studies.study_file import continue_study, load_study
+from search.studies.settings import Storage
+from search.studies.study import Study
+from search.studies.study_file import load_study
 from spaces.domains import Choice, Domain, Fixed
 from trainables.errors import TrialFailure
 from trainables.recipe import Recipe, Unit

@@ -11,7 +11,8 @@ from reports.fronts import dominates, front, hypervolume
 from reports.records import Asked, Record
 from search.fronts import objective_values, sign, violation
 from search.spending.took import covered_s
-from search.studies.study import Study, direction_of
+from search.studies.objectives import direction_of
+from search.studies.study import Study
 
 
 class _Ended(NamedTuple):

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from search.studies.study import Limit, ScoreSettings, direction_of, mixed_problem, objective_problem, possible_extractors
+from search.studies.objectives import Limit, direction_of, mixed_problem, objective_problem
+from search.studies.settings import ScoreSettings, possible_extractors
 from trainables.scores.names import full_name
 from trainables.tasks import TaskName
 

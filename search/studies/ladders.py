@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from search.studies.study import DEFAULT_LADDER, SearchSettings
+from search.studies.settings import DEFAULT_LADDER, SearchSettings
 from spaces.domains import nearest
 from spaces.space import Space, flatten
 

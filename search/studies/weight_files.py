@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search.studies.study import Resolved, Study
+from search.studies.settings import Resolved
+from search.studies.study import Study
 from spaces.space import flatten
 from trainables.inspectors import FILES
 from trainables.recipe import InspectorPart

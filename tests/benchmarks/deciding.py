@@ -31,7 +31,8 @@ from search.distributions import distributions  # noqa: E402
 from search.execution.driver import recipe_builder  # noqa: E402
 from search.moves import Move, Moves, Plan  # noqa: E402
 from search.studies.recipes import baseline_params  # noqa: E402
-from search.studies.study import Resolved, Study  # noqa: E402
+from search.studies.settings import Resolved  # noqa: E402
+from search.studies.study import Study  # noqa: E402
 from search.studies.study_file import parse_study  # noqa: E402
 
 STUDY = {

@@ -36,7 +36,7 @@ from search.replay.ours import Search, study_plan, table_study  # noqa: E402
 from search.replay.simulation import Player, simulate  # noqa: E402
 from search.replay.stock import Asha, Stock  # noqa: E402
 from search.replay.table import Table, TableError, read_table  # noqa: E402
-from search.studies.study import StoppingSettings  # noqa: E402
+from search.studies.settings import StoppingSettings  # noqa: E402
 
 OURS = "ours"
 INSPECTOR_HEAVY = 0.2

@@ -47,7 +47,8 @@ import trainables.inspectors.training  # noqa: E402
 import trainables.synthesis.blocks  # noqa: E402
 from search.replay.table import NEEDED_SETTINGS, About, Table, TableError, write_table  # noqa: E402
 from search.studies.recipes import baseline_params, build_recipe, untrained_families  # noqa: E402
-from search.studies.study import Resolved, Study, StudyError  # noqa: E402
+from search.studies.settings import Resolved  # noqa: E402
+from search.studies.study import Study, StudyError  # noqa: E402
 from search.studies.study_file import load_study  # noqa: E402
 from spaces.space import flatten  # noqa: E402
 from trainables.datasets.packs import pack_dataset  # noqa: E402

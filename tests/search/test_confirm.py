@@ -14,7 +14,8 @@ from search.confirm import TWIN, Due, due, fresh_units, left, most
 from search.moves import Move, Moves, Plan, starting_points
 from search.spending.took import todo, took
 from search.studies.recipes import baseline_params, build_recipe
-from search.studies.study import ConfirmSettings, Study
+from search.studies.settings import ConfirmSettings
+from search.studies.study import Study
 from trainables.errors import SettingsError
 from trainables.recipe import Unit
 

@@ -15,9 +15,12 @@ from search.confirm import to_confirm
 from search.fronts import excesses, violation
 from search.moves import Moves, Plan, starting_points
 from search.runs.index import JOURNAL, Index
+from search.studies.continuing import continue_study
+from search.studies.objectives import Limit
 from search.studies.recipes import baseline_params
-from search.studies.study import Limit, Resolved, StudyError
-from search.studies.study_file import continue_study, parse_study
+from search.studies.settings import Resolved
+from search.studies.study import StudyError
+from search.studies.study_file import parse_study
 
 BASE = "study: s\ndata: {backgrounds: folder}\nspace: {generator: {family: dcgan}, inspector: {kind: fcn}}\n"
 SMALL = Limit(score="inspector_params_m", bound=5.0, direction="minimize")

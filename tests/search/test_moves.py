@@ -16,8 +16,8 @@ from search.models.expectations import Expectations
 from search.models.model import MARK
 from search.models.proposals import Proposals
 from search.moves import DRAW_ONE_OF, KINDS, Move, Moves, Plan, starting_points
+from search.studies.objectives import Limit, Objective
 from search.studies.recipes import baseline_params
-from search.studies.study import Limit, Objective
 
 GOALS = (Objective(score="val_accuracy", direction="maximize"), Objective(score="val_kid_random", direction="minimize"))
 

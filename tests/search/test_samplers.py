@@ -13,10 +13,12 @@ from fake_study import fixed_cost, make_study
 from reports.records import Asked, Record
 from search.moves import Move, Moves, Plan, starting_points
 from search.samplers import KIMG, Sampled
+from search.studies.continuing import continue_study
+from search.studies.objectives import Limit
 from search.studies.recipes import baseline_params
 from search.studies.sampling import grid_size, sampler_problem
-from search.studies.study import Limit, Study, StudyError
-from search.studies.study_file import continue_study, parse_study
+from search.studies.study import Study, StudyError
+from search.studies.study_file import parse_study
 
 NAMES = ("tpe", "random", "grid", "qmc", "nsga2", "gp")
 BASE = "study: s\ndata: {backgrounds: folder}\nspace: {generator: {family: dcgan}, inspector: {kind: fcn}}\n"

@@ -10,8 +10,10 @@ from fake_study import make_study
 
 from reports.records import Asked, Record
 from search.schedulers import Rungs
+from search.studies.objectives import Objective
 from search.studies.recipes import build_recipe
-from search.studies.study import Objective, StoppingSettings, Study, StudyError
+from search.studies.settings import StoppingSettings
+from search.studies.study import Study, StudyError
 from search.studies.study_file import parse_study
 
 

@@ -19,8 +19,10 @@ from search.execution.driver import Means, drive
 from search.moves import Plan, starting_points
 from search.runs.index import Index
 from search.runs.ledger import Ledger
+from search.studies.objectives import Objective
 from search.studies.recipes import baseline_params
-from search.studies.study import ConfirmSettings, Objective, Resolved, SearchSettings, Storage, Study
+from search.studies.settings import ConfirmSettings, Resolved, SearchSettings, Storage
+from search.studies.study import Study
 from spaces.domains import Categorical, Float, Int
 from spaces.whole import whole_space
 from trainables.datasets.settings import DataSettings

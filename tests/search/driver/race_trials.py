@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fake_study import make_study, run_fake
 
-from search.studies.study import ConfirmSettings, Study
+from search.studies.settings import ConfirmSettings
+from search.studies.study import Study
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe
 from trainables.store import Store

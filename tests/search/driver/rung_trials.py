@@ -8,7 +8,8 @@ from pathlib import Path
 
 from fake_study import make_study
 
-from search.studies.study import StoppingSettings, Study
+from search.studies.settings import StoppingSettings
+from search.studies.study import Study
 from trainables.progress import Progress, Scores, StageUse
 from trainables.recipe import Recipe
 from trainables.store import Store, stage_key

@@ -20,8 +20,9 @@ from search.replay.measure import Yardstick
 from search.replay.ours import Search, replay, study_plan, table_study
 from search.replay.simulation import simulate
 from search.replay.table import Table
+from search.studies.objectives import Limit
 from search.studies.recipes import baseline_params
-from search.studies.study import Limit, Study, StudyError
+from search.studies.study import Study, StudyError
 
 STUDY = make_study(Path(), trials=20)
 

@@ -12,7 +12,8 @@ from search.memory.earlier import EarlierRun, alike
 from search.memory.meaning import differences, refusals
 from search.memory.translating import Dropped, Translator
 from search.studies.recipes import baseline_params
-from search.studies.study import Resolved, Study
+from search.studies.settings import Resolved
+from search.studies.study import Study
 from search.studies.study_file import known_settings, parse_study
 
 TEXT = """\

@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 from search.replay.table import About, Table
-from search.studies.study import Objective
+from search.studies.objectives import Objective
 
 GOALS = (Objective(score="val_accuracy", direction="maximize"), Objective(score="val_kid_inspector", direction="minimize"))
 MARKS = (2.0, 6.0)

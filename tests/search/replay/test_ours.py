@@ -7,7 +7,7 @@ from search.replay.measure import Yardstick
 from search.replay.ours import Search, replay, study_plan, table_study
 from search.replay.simulation import Course, simulate
 from search.replay.table import TableError
-from search.studies.study import Objective
+from search.studies.objectives import Objective
 
 
 def story(course: Course) -> list[object]:

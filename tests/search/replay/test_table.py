@@ -9,7 +9,7 @@ from small_table import GOALS, MARKS, small_columns, small_table
 
 from search.replay.made_up import random_table, with_misleading_rungs, with_share
 from search.replay.table import About, Table, TableError, generator_key, read_table, write_table
-from search.studies.study import Objective
+from search.studies.objectives import Objective
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:

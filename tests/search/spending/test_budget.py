@@ -18,9 +18,12 @@ from search.spending.ending import Ending, read_ended, refuse_budget, size_gib
 from search.spending.stops import Stops
 from search.spending.took import Todo, Took, todo
 from search.studies.budgets import BudgetSettings, StopSettings
+from search.studies.continuing import continue_study
+from search.studies.objectives import Limit
 from search.studies.recipes import baseline_params
-from search.studies.study import Limit, Resolved, Study, StudyError
-from search.studies.study_file import continue_study, parse_study
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
+from search.studies.study_file import parse_study
 from trainables.progress import Scores, StageUse
 from trainables.store import Store
 

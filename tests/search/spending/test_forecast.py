@@ -12,7 +12,8 @@ from reports.records import Asked, Record
 from search.confirm import TWIN
 from search.spending.forecast import Range, forecast, show_hours, show_range
 from search.spending.took import Todo, Took, covered_s, parallelism, todo, took
-from search.studies.study import ConfirmSettings, Study
+from search.studies.settings import ConfirmSettings
+from search.studies.study import Study
 
 BASE = Took(
     move="explore",

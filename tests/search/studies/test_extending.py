@@ -2,9 +2,11 @@
 
 import pytest
 
+from search.studies.continuing import continue_study
 from search.studies.extending import Extension, amount_of, read_extension, refuse_without_run
-from search.studies.study import Resolved, Study, StudyError
-from search.studies.study_file import continue_study, parse_study
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
+from search.studies.study_file import parse_study
 
 TEXT = """\
 study: small

@@ -11,9 +11,11 @@ from safetensors.torch import save_file
 from torch import ones
 
 from reports.records import write_json
+from search.studies.continuing import continue_study
 from search.studies.growth import growth_notes, split_hashes, with_added
-from search.studies.study import Resolved, Study, StudyError
-from search.studies.study_file import continue_study, parse_study
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
+from search.studies.study_file import parse_study
 from search.studies.weight_files import start_notes
 from trainables.datasets.packs import pack_dataset
 from trainables.inspectors.local_weights import CLASSES

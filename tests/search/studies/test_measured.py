@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from search.studies.measured import group_problems, measured_problems, read_groups
+from search.studies.objectives import direction_of, objective_problem
 from search.studies.recipes import baseline_params, build_recipe
 from search.studies.schema import json_schema
-from search.studies.study import Resolved, Study, StudyError, direction_of, objective_problem
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
 from search.studies.study_file import parse_study
 from trainables.datasets.packs import pack_dataset
 from trainables.datasets.procedural import draw
@@ -68,7 +70,7 @@ def test_a_direction_is_that_of_the_score() -> None:
 
 
 def test_corruptions_are_named_or_all_of_them() -> None:
-    from search.studies.study import ScoreSettings
+    from search.studies.settings import ScoreSettings
 
     for text, expected in ((True, CORRUPTIONS), ("all", CORRUPTIONS), (False, ()), (["noise"], ("noise",)), ([], ())):
         made = from_plain(ScoreSettings, {"robustness": text})

@@ -17,7 +17,8 @@ from search.runs.status import describe
 from search.studies.checks import patch_problems
 from search.studies.recipes import baseline_params, build_recipe, paper_params, reference_inspector
 from search.studies.schema import json_schema
-from search.studies.study import Resolved, Study, StudyError
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
 from search.studies.study_file import parse_study
 from spaces.preprocessing import PREPROCESS
 from spaces.space import Space

@@ -7,7 +7,8 @@ import pytest
 
 from search.studies.checks import problems
 from search.studies.recipes import baseline_params, build_recipe, paper_params, reference_inspector, try_params
-from search.studies.study import Resolved, Study
+from search.studies.settings import Resolved
+from search.studies.study import Study
 from search.studies.study_file import parse_study
 from spaces.conditioning import SETTINGS
 from trainables.recipe import Amount, InspectorPart, Recipe, Unit

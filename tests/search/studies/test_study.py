@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from search.studies.continuing import continue_study
+from search.studies.objectives import Objective
 from search.studies.schema import json_schema
+from search.studies.settings import Resolved
 from search.studies.starter import study_text
-from search.studies.study import Objective, Resolved, Study, StudyError
-from search.studies.study_file import continue_study, load_study, parse_study
+from search.studies.study import Study, StudyError
+from search.studies.study_file import load_study, parse_study
 from spaces.generators import GENERATOR_SPACES
 from trainables.datasets import DATASETS
 from trainables.datasets.settings import DataSettings

@@ -6,7 +6,8 @@ import pytest
 
 from search.studies.checks import problems
 from search.studies.recipes import build_recipe, paper_params
-from search.studies.study import Resolved, Study, StudyError
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
 from search.studies.study_file import parse_study
 from trainables.conditioning.attributes import OWN_TABLES, TEMPLATE
 from trainables.recipe import ConditioningPart

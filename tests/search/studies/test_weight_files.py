@@ -6,9 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from search.studies.continuing import continue_study
 from search.studies.recipes import baseline_params, build_recipe
-from search.studies.study import Resolved, Study, StudyError
-from search.studies.study_file import continue_study, parse_study
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
+from search.studies.study_file import parse_study
 from search.studies.weight_files import changed_files, weight_files
 
 TEXT = """
