@@ -6,6 +6,7 @@
     runs/<study>/environment.json        what the whole run stands on; its keys are below
     runs/<study>/ended.json              {"reason", "budget", "sampler", "time_s"}: why the search ended before its trials were through, where it did
     runs/<study>/warm_start.parquet      what the search has learned from earlier runs before its first trial, where it was told to
+    runs/<study>/ray.log                 what Ray says of workers that died, where any did
     runs/<study>/backgrounds.webp        sheet of defect-free images, where a family uses them
     runs/<study>/trials/00012/asked.json     Asked, when the trial is suggested
     runs/<study>/trials/00012/record.json    Record, when it has finished
@@ -165,10 +166,10 @@ def append_whole(path: Path, data: bytes) -> None:
             left = memoryview(data)
             while left:
                 left = left[file.write(left) :]
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):
                 file.truncate(before)
-            raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextlib.contextmanager

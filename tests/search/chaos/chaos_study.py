@@ -1,7 +1,7 @@
 """One life of a study under chaos: the command line itself, with trials that cost nothing, a store that may fail, and a run folder that may.
 
     python chaos_study.py run study.yaml ...     one life
-    python chaos_study.py --nursery              lives on order: each is a fork of a process that has imported everything once
+    python chaos_study.py --nursery study.yaml   lives on order: each is a fork of a process that has imported all that such a study needs
 
 CHAOS_FAULTS and CHAOS_NOTES are those of `faulty`; CHAOS_RUN names, as JSON, what goes wrong with the run's folder: {"seed", "after", "failing"} for
 renames that fail for a moment, {"read_only": true, "after"}, or {"file_bytes"}, a limit on the size of files, which cuts writes off.
@@ -56,7 +56,7 @@ def _trouble_renames(*, seed: int = 0, after: int = 0, failing: float = 0.0, rea
     Path.replace = replace  # type: ignore[method-assign]
 
 
-def nursery() -> None:
+def nursery(study: str) -> None:
     """Reads orders from standard input, a line of JSON for each life ({"words", "environment", "log"}), and tells its birth and its death."""
     import chaos_trials  # noqa: F401
     import torch  # noqa: F401
@@ -69,7 +69,11 @@ def nursery() -> None:
     import search.prepare
     import search.runner  # noqa: F401
     import trainables.scores.extractors  # noqa: F401
+    from search.studies.checks import validate
+    from search.studies.study_file import load_study
 
+    # Checking a study imports its families and inspectors, which takes longest.
+    validate(load_study(study, [], thorough=True))
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
@@ -105,7 +109,7 @@ def _begin(order: dict[str, Any]) -> NoReturn:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(HERE)]
-    if sys.argv[1:] == ["--nursery"]:
-        nursery()
+    if sys.argv[1] == "--nursery":
+        nursery(sys.argv[2])
     else:
         live(sys.argv[1:])

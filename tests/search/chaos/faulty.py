@@ -47,6 +47,8 @@ class Faults:
     """Bytes that can still be written; what no longer fits stays cut off."""
     torn_write: int | None = None
     """The write, counted after `after`, in the middle of which the process dies."""
+    torn_name: str = ""
+    """Ending of the paths whose writes are counted."""
     slow_s: float = 0.0
     """Seconds that listing a folder takes."""
 
@@ -81,19 +83,19 @@ class Schedule:
         self._out = max(0, self._out - 1)
         return self._calm == 0
 
-    def room_for(self, size: int) -> int:
-        """Says how many bytes of a write stay; dies if this is the write to die in."""
+    def room_for(self, size: int, path: str) -> int:
+        """Says how many bytes of a write stay."""
         with self._lock:
-            if self._operations > self.faults.after:
+            if self._operations > self.faults.after and path.endswith(self.faults.torn_name):
                 self._writes += 1
             if self.faults.room_bytes is not None and self._operations > self.faults.after:
                 size = min(size, max(0, self.faults.room_bytes - self._written))
                 self._written += size
         return size
 
-    def is_last_write(self) -> bool:
+    def is_last_write(self, path: str) -> bool:
         """Says whether the process dies in the write it has just begun."""
-        return self.faults.torn_write is not None and self._writes == self.faults.torn_write
+        return self._writes == self.faults.torn_write and path.endswith(self.faults.torn_name)
 
     def part_of(self, size: int) -> int:
         """Draws how much of a torn write stays."""
@@ -118,8 +120,8 @@ class Output:
     def write(self, data: Any) -> int:
         """Writes all, or what there is room for, or what a dying writer manages."""
         content = bytes(data)
-        kept = self._schedule.room_for(len(content))
-        if self._schedule.is_last_write():
+        kept = self._schedule.room_for(len(content), self._path)
+        if self._schedule.is_last_write(self._path):
             self._file.write(content[: self._schedule.part_of(len(content))])
             self._schedule.note("deaths.txt", f"torn {self._path}")
             os.kill(os.getpid(), signal.SIGKILL)

@@ -16,8 +16,8 @@ from search.runs.lease import process_birth
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-DEADLINE_S = 120.0
-"""No life of these studies is longer."""
+DEADLINE_S = 600.0
+"""No life of these studies is longer, on however busy a machine."""
 
 
 def environment(notes: Path, **more: str) -> dict[str, str]:
@@ -49,7 +49,7 @@ class Folder:
         path = self.root / name
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
-    def spared(self) -> bool:
+    def is_endangered(self) -> bool:
         """Says whether a running trial has lost as many workers as it may without being failed for it."""
         for folder in self.run.glob("trials/*"):
             if not (folder / "record.json").exists() and (folder / "attempts.json").exists():
@@ -132,10 +132,10 @@ class Program(Life):
 class Nursery:
     """A process that has imported everything, and forks a life when it is told to: a start then takes no seconds."""
 
-    def __init__(self, notes: Path) -> None:
+    def __init__(self, folder: Folder) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "chaos_study.py"), "--nursery"],
-            env=environment(notes),
+            [sys.executable, str(HERE / "chaos_study.py"), "--nursery", str(folder.root / "study.yaml")],
+            env=environment(folder.root),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
