@@ -212,8 +212,10 @@ class Console:
         line = Text(f"{name}: ")
         if now.best is not None:
             line.append(f"best {show(now.best.score(name), name)} (#{now.best.number} {describe(now.best.asked)})  ", style="bold")
+        if now.weighed != name and now.best is not None:
+            line.append(f"{now.weighed}: {show(now.best.score(now.weighed), now.weighed)}  ")
         if now.baseline is not None:
-            line.append(f"real only {show(now.baseline.score(name), name)} (#{now.baseline.number})  ")
+            line.append(f"real only {show(now.baseline.score(now.weighed), now.weighed)} (#{now.baseline.number})  ")
         if (gain := now.gain) is not None:
             line.append(f"gain {gain:+.3f}", style="green" if gain > 0 else "yellow")
         return line

@@ -1,12 +1,13 @@
 """Where a run stands, from its files alone: counts, the best so far, the real-only baseline. For the console, `status` and `runs`."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from reports.records import Asked
 from reports.run import Run, Trial, better, read_run
+from reports.verdict import weighed_score
 from search.runs.lease import holder, is_alive
 from search.spending.budget import used_before
 from search.spending.ending import read_ended
@@ -21,13 +22,17 @@ class Standing(NamedTuple):
 
     score: str
     direction: str
+    weighed: str
+    """The score that both sides can be held to: `score`, but of the alarm where baselines can name no unseen class (`reports.verdict`)."""
     best: Trial | None
+    """By `score`."""
     baseline: Trial | None
+    """By `weighed`."""
 
     @property
     def gain(self) -> float | None:
-        """By how much the best is better than the baseline, positive where it is; null until there are both."""
-        values = [trial.score(self.score) for trial in (self.best, self.baseline) if trial is not None]
+        """By how much the best is better than the baseline in what both can be held to, positive where it is; null until there are both."""
+        values = [trial.score(self.weighed) for trial in (self.best, self.baseline) if trial is not None]
         if len(values) < 2 or values[0] is None or values[1] is None:
             return None
         return better(values[0], self.direction) - better(values[1], self.direction)
@@ -38,16 +43,17 @@ def standing(trials: Iterable[Trial], score: str, direction: str) -> Standing:
 
     Trials of the confirmation enter neither side: they repeat settings under other seeds, so that luck would count twice.
     """
-    leaders: dict[bool, Trial] = {}
-    values: dict[bool, float] = {}
-    for trial in trials:
-        value = trial.score(score)
-        if value is None or not trial.searched:
-            continue
-        real_only = trial.family is None
-        if real_only not in values or better(value, direction) > better(values[real_only], direction):
-            leaders[real_only], values[real_only] = trial, value
-    return Standing(score=score, direction=direction, best=leaders.get(False), baseline=leaders.get(True))
+    searched = [trial for trial in trials if trial.searched]
+    weighed = weighed_score(score, (trial.record.scores for trial in searched if trial.record is not None))
+    best = _leading([trial for trial in searched if trial.family is not None], score, direction)
+    baseline = _leading([trial for trial in searched if trial.family is None], weighed, direction)
+    return Standing(score=score, direction=direction, weighed=weighed, best=best, baseline=baseline)
+
+
+def _leading(trials: Sequence[Trial], score: str, direction: str) -> Trial | None:
+    """Finds the first of the best; None where none has the score."""
+    valued = [(trial, value) for trial in trials if (value := trial.score(score)) is not None]
+    return max(valued, key=lambda pair: better(pair[1], direction), default=(None, 0.0))[0]
 
 
 def describe(asked: Asked) -> str:
@@ -99,8 +105,9 @@ def summarize(folder: Path) -> dict[str, Any]:
         "confirmations": sum(trial.state == "complete" for trial in run.trials if not trial.searched),
         "objectives": dict(run.objectives),
         "best": _leader(now.best, score),
-        "baseline": _leader(now.baseline, score),
+        "baseline": _leader(now.baseline, now.weighed),
         "gain": now.gain,
+        "gain_in": now.weighed,
         "failures": [_failure(trial) for trial in run.trials if trial.record is not None and trial.record.state == "failed"],
         "report": str(folder / "report.html") if (folder / "report.html").exists() else None,
     }

@@ -52,6 +52,17 @@ def test_best_and_baseline_are_finished_searched_trials_alone() -> None:
     assert worse.best is not None and worse.best.number == 3 and worse.gain == pytest.approx(-0.15)
 
 
+def test_an_alarm_is_held_against_an_alarm() -> None:
+    """A baseline names no unseen class: its harmonic mean counts an alarm as a name, so that only alarms compare."""
+
+    def scored(trial: int, names: float, alarms: float, **rest: Any) -> Trial:
+        return Trial(_asked(trial, **rest), _record(trial, scores={"val_harmonic_mean": names, "val_alarm_harmonic_mean": alarms}))
+
+    now = standing([scored(0, 0.95, 0.95, move="baseline", family=None), scored(1, 0.7, 0.9), scored(2, 0.6, 0.99)], "val_harmonic_mean", "maximize")
+    assert now.best is not None and now.best.number == 1 and now.weighed == "val_alarm_harmonic_mean"
+    assert now.gain == pytest.approx(-0.05)
+
+
 def test_a_standing_without_either_side_has_no_gain() -> None:
     assert standing([_pair(0, 0.6, "baseline", None)], "val_accuracy", "maximize").gain is None
     assert standing([], "val_accuracy", "maximize").gain is None
