@@ -6,7 +6,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from reports.figures.style import Looks, Plot, bare, looks, reach
-from reports.run import Run, Trial, label
+from reports.run import Run, label
 from reports.verdict import Confirmed, verdict
 
 
@@ -26,17 +26,8 @@ def info(run: Run) -> Info | None:
     if not found.confirmed:
         return None
     families = {trial.number: trial.family or "real only" for trial in run.trials}
-    trained = {trial.number: _inspectors(trial) for trial in run.trials}
-    first = {trained[row.trial]: row.trial for row in sorted(found.confirmed, key=lambda row: row.trial, reverse=True)}
-    distinct = [row for row in found.confirmed if not trained[row.trial] or first[trained[row.trial]] == row.trial]
-    rows = sorted(distinct, key=lambda row: row.mean, reverse=True)
+    rows = [ranked.confirmed for ranked in found.ranking]
     return Info(found.score, rows, {row.trial: families[row.trial] for row in rows}, looks(run))
-
-
-def _inspectors(trial: Trial) -> tuple[str, ...]:
-    """Names the inspectors that a trial trained, one for each seed."""
-    stages = trial.record.stages if trial.record is not None else []
-    return tuple(str(stage["key"]) for stage in stages if stage["stage"] == "inspector")
 
 
 def figure(info: Info) -> go.Figure:

@@ -222,13 +222,17 @@ def test_confirmed_trials_are_sorted_by_test(run: Run) -> None:
     assert all(len(row.test) == 3 and row.low is not None and row.low < row.mean for row in info.rows)
 
 
-def test_one_inspector_under_two_names_has_one_row(run: Run) -> None:
+def test_one_inspector_on_real_images_alone_under_two_names_has_one_row(run: Run) -> None:
     before = confirmed.info(run)
     assert before is not None and len(before.rows) >= 2
-    one, other = (next(trial for trial in run.trials if trial.number == row.trial) for row in before.rows[:2])
+    real = [row for row in before.rows if row.real_only]
+    one, other = (next(trial for trial in run.trials if trial.number == number) for number in sorted(row.trial for row in real)[:2])
     assert one.record is not None and other.record is not None
-    stages = [{"unit": unit, "stage": "inspector", "key": f"i{unit}"} for unit in range(3)]
-    same = {trial.number: trial._replace(record=replace(trial.record, stages=stages)) for trial in (one, other) if trial.record is not None}
+    inspector = other.asked.recipe | {"inspector": one.asked.recipe["inspector"]}
+    same = {
+        one.number: one,
+        other.number: other._replace(asked=replace(other.asked, recipe=inspector), record=replace(other.record, units=one.record.units)),
+    }
     after = confirmed.info(replace(run, trials=[same.get(trial.number, trial) for trial in run.trials]))
     assert after is not None and len(after.rows) == len(before.rows) - 1
     assert min(same) in {row.trial for row in after.rows}
