@@ -72,8 +72,8 @@ def test_masks_pay_and_each_share_of_them_more() -> None:
 def test_masks_pay_on_all_textures_together() -> None:
     """Ten textures with flaws of their own, ten good and ten defective pictures of each. Measured: classifier 0.575, all masks 0.727.
 
-    A tenth of the masks is one for each texture, too few for networks of this size: 0.52 (with 800 pictures, and so forty masks, 0.48 in one seed), where
-    none comes to 0.53 (0.68), since without any mask the classification trains the whole network (`trainables/inspectors/segdecnet.py`).
+    A tenth of the masks is one for each texture, too few for networks of this size: 0.52, where none comes to 0.53, since without any mask the
+    classification trains the whole network (`trainables/inspectors/segdecnet.py`). With 800 pictures, in one seed: 0.48 and 0.68.
     """
     mean = means(["classifier", "all"], list(TEXTURES), 27)
     assert mean["all"] > mean["classifier"] + 0.05
