@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from fake_study import Silent
 from PIL import Image
+from small_study import small_study
 
 from reports.records import Asked, Record, RecordError, read_record, trial_folder, trial_numbers, write_json
 from search.execution.driver import FAILED, INTERRUPTED, OK
@@ -26,18 +27,7 @@ from search.studies.study_file import load_study, parse_study
 from trainables.errors import DatasetError, StoreError
 from trainables.scores.extractors import Resolved as Extractor
 
-STUDY = """
-study: small
-seed: 1
-data: {size_px: 32, procedural: {per_class: 12, defect_free: 6}}
-space:
-  generator.family: [dcgan, wgan_gp]
-  inspector.kind: [mobilenet_v2]
-objectives: {val_accuracy: maximize, val_kid: minimize}
-scores: {extractor: random}
-search: {trials: 4, marks: [2], baselines: [plain], confirm: {top: 1, seeds: 2}}
-resources: {precision: fp32}
-"""
+STUDY = small_study("trials: 4, marks: [2], confirm: {top: 1, seeds: 2}")
 
 ALL = 4 + 1 + 1 + 1
 """Trials of the study: the search, and the confirmations of its baseline, of its leader, and of the leader's inspector without synthetic images."""

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from fake_study import Silent
+from small_study import small_study
 
 from reports.records import Asked, Record, read_record, trial_folder, trial_numbers
 from reports.run import read_run
@@ -21,18 +22,7 @@ from search.studies.recipes import baseline_params
 from search.studies.study import StudyError
 from search.studies.study_file import load_study, parse_study
 
-STUDY = """
-study: first
-seed: 1
-data: {size_px: 32, procedural: {per_class: 12, defect_free: 6}}
-space:
-  generator.family: [dcgan, wgan_gp]
-  inspector.kind: [mobilenet_v2]
-objectives: {val_accuracy: maximize, val_kid: minimize}
-scores: {extractor: random}
-search: {trials: 9, marks: [2, 4], baselines: [plain], confirm: {top: 0}}
-resources: {precision: fp32}
-"""
+STUDY = small_study("trials: 9, marks: [2, 4], confirm: {top: 0}", name="first")
 SECOND = ("study=second", "search.warm_start=[runs/first]")
 Running = Callable[..., int]
 

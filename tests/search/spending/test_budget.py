@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ended_trials import EXPLORED, REAL
 from fake_study import fixed_cost, make_study
 
 from reports.records import ENDED, Asked, Record
@@ -28,21 +29,6 @@ from trainables.progress import Scores, StageUse
 from trainables.store import Store
 
 BASE = "study: s\ndata: {backgrounds: folder}\nspace: {generator: {family: dcgan}, inspector: {kind: fcn}}\nscores: {extractor: random}\n"
-TRIAL = Took(
-    move="explore",
-    baseline=None,
-    family="left",
-    inspector="small",
-    size_px=64,
-    device="cpu",
-    units=1,
-    wall_s=600.0,
-    kimg_s=20.0,
-    rest_s=300.0,
-    stored_gib=0.5,
-    gpus=0.0,
-)
-REAL = TRIAL._replace(move="baseline", baseline="plain", family=None, kimg_s=None, rest_s=600.0)
 
 
 def budgeted(folder: Path, budget: BudgetSettings, **changes: Any) -> Study:
@@ -124,8 +110,8 @@ def test_what_is_used_counts_all_drivers_and_the_trials_in_flight(settings: dict
 
 def test_a_trial_that_ended_here_is_counted_once() -> None:
     budget = Budget(budgeted(Path(), BudgetSettings(gpu_hours=9.0)), gpus=1.0)
-    budget.add(TRIAL._replace(gpus=1.0, wall_s=3600.0), here=True)
-    budget.add(TRIAL._replace(gpus=1.0, wall_s=3600.0), here=False)
+    budget.add(EXPLORED._replace(gpus=1.0, wall_s=3600.0), here=True)
+    budget.add(EXPLORED._replace(gpus=1.0, wall_s=3600.0), here=False)
     assert budget.used(Using(now_s=0.0, running={})) == {"gpu_hours": 1.0}
 
 
@@ -146,7 +132,7 @@ def test_a_search_closes_while_there_is_enough_for_the_confirmations() -> None:
     study = budgeted(Path(), BudgetSettings(hours=4.0))
     budget = Budget(study, workers=1)
     confirmations = Todo(confirm_real=2, confirm_leaders=1)
-    for ended in (REAL, REAL._replace(inspector="large"), TRIAL, TRIAL._replace(inspector="large"), TRIAL):
+    for ended in (REAL, REAL._replace(inspector="large"), EXPLORED, EXPLORED._replace(inspector="large"), EXPLORED):
         budget.add(ended, here=True)
     closed = [budget.closed(Using(now_s=3600 * hours, running={}), confirmations) for hours in (1.0, 3.9)]
     assert closed[0] is None and closed[1] is not None
@@ -348,7 +334,7 @@ def test_a_budget_that_is_spent_or_too_small_is_refused_with_what_to_raise(
 ) -> None:
     study = budgeted(Path(), BudgetSettings(**budget))
     records = {number: _record(number, 3600.0 * number, 3600.0 * (number + 1), gpus=gpus) for number in range(ended)}
-    own = [TRIAL] * ended
+    own = [EXPLORED] * ended
     if said is None:
         refuse_budget(study, records, own, earlier, workers=1, gpus=gpus)
         return
@@ -359,6 +345,6 @@ def test_a_budget_that_is_spent_or_too_small_is_refused_with_what_to_raise(
 
 def test_a_run_that_is_through_may_be_started_again_whatever_its_budget() -> None:
     study = budgeted(Path(), BudgetSettings(hours=1.0), trials=3, top=0)
-    own = [REAL, REAL, TRIAL]
+    own = [REAL, REAL, EXPLORED]
     assert todo(study, own).trials == 0
     refuse_budget(study, {0: _record(0, 0.0, 9e4)}, own, [], workers=1, gpus=0.0)

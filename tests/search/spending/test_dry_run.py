@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from fake_study import Silent, make_study
+from small_study import small_study
 
 from search import cli
 from search.runner import dry_run, run_study
@@ -23,18 +24,7 @@ from trainables.progress import Progress
 from trainables.recipe import Recipe
 from trainables.store import Store
 
-STUDY = """
-study: small
-seed: 1
-data: {size_px: 32, procedural: {per_class: 12, defect_free: 6}}
-space:
-  generator.family: [dcgan, wgan_gp]
-  inspector.kind: [mobilenet_v2]
-objectives: {val_accuracy: maximize, val_kid: minimize}
-scores: {extractor: random}
-search: {trials: 12, marks: [2], baselines: [plain], confirm: {top: 1, seeds: 2}}
-resources: {precision: fp32}
-"""
+STUDY = small_study("trials: 12, marks: [2], confirm: {top: 1, seeds: 2}")
 
 
 @pytest.fixture

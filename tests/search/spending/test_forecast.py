@@ -6,30 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ended_trials import EXPLORED
+from ended_trials import REAL as REAL_ALONE
 from fake_study import make_study
 
 from reports.records import Asked, Record
 from search.confirm import TWIN
 from search.spending.forecast import Range, forecast, show_hours, show_range
-from search.spending.took import Todo, Took, covered_s, parallelism, todo, took
+from search.spending.took import Todo, covered_s, parallelism, todo, took
 from search.studies.settings import ConfirmSettings
 from search.studies.study import Study
 
-BASE = Took(
-    move="explore",
-    baseline=None,
-    family="left",
-    inspector="small",
-    size_px=64,
-    device="cpu",
-    units=1,
-    wall_s=100.0,
-    kimg_s=20.0,
-    rest_s=40.0,
-    stored_gib=0.5,
-    gpus=0.0,
-)
-REAL = BASE._replace(move="baseline", baseline="plain", family=None, wall_s=40.0, kimg_s=None, stored_gib=0.1)
+BASE = EXPLORED._replace(wall_s=100.0, rest_s=40.0)
+REAL = REAL_ALONE._replace(wall_s=40.0, rest_s=40.0, stored_gib=0.1)
 
 
 def study_of(**changes: Any) -> Study:
