@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,6 @@ def stock(strategy: str, folder: Path, study: Study, seed: int, minutes: float) 
             if (told := trial.last_result).get("whole"):
                 ends.append((time.time() - begun[0], told[goals[0]], told[goals[1]]))
 
-    def space(trial: Any) -> dict[str, Any]:
-        """Suggests by define-by-run; what is fixed comes back as constants."""
-        kimg = {"generator.kimg": top(study)}
-        return {"params": json.dumps(study.space.suggest(trial, kimg)), "strategy": strategy, "folder": str(folder)}
-
     # Its rungs lie at powers of the reduction factor; the study's marks are such.
     asha = ASHAScheduler(time_attr="kimg", metric=goals[1], mode="min", max_t=10**6, grace_period=1, reduction_factor=3)
     ray.init(address="local", include_dashboard=False, num_cpus=WORKERS, log_to_driver=False, _temp_dir=tempfile.mkdtemp(prefix="tl-", dir="/tmp"))
@@ -95,7 +91,7 @@ def stock(strategy: str, folder: Path, study: Study, seed: int, minutes: float) 
         tune.Tuner(
             tune.with_resources(train, {"cpu": 1}),
             tune_config=tune.TuneConfig(
-                search_alg=OptunaSearch(space=space, metric=goals, mode=["max", "min"], seed=seed),
+                search_alg=OptunaSearch(space=partial(suggested, study, strategy, str(folder)), metric=goals, mode=["max", "min"], seed=seed),
                 scheduler=asha if strategy == "asha" else None,
                 num_samples=-1,
                 time_budget_s=60 * minutes,
@@ -107,6 +103,12 @@ def stock(strategy: str, folder: Path, study: Study, seed: int, minutes: float) 
     finally:
         ray.shutdown()
     return ends
+
+
+def suggested(study: Study, strategy: str, folder: str, trial: Any) -> dict[str, Any]:
+    """Suggests by define-by-run; what comes back are constants. Not within `stock`, because Tune pickles it."""
+    params = study.space.suggest(trial, {"generator.kimg": top(study)})
+    return {"params": json.dumps(params), "strategy": strategy, "folder": folder}
 
 
 def top(study: Study) -> float:
@@ -147,7 +149,10 @@ def prepared(folder: Path, seed: int) -> None:
         return
     making = folder / "making"
     shutil.rmtree(making, ignore_errors=True)
-    product("--inline", folder=making, name="seeded", seed=seed, sets={"search.trials": 1})
+    product("--inline", folder=making, name="seeded", seed=seed, sets={"search.trials": 2, "search.marks": "[1]"})
+    # A study has one trial with synthetic images at least; nobody begins with what that one has trained.
+    for made in ("generator", "pool", "conditioning"):
+        shutil.rmtree(making / "store" / made, ignore_errors=True)
     for name in ("store", "shared"):
         shutil.copytree(making / "store", folder / name, dirs_exist_ok=True)
     (making / "store").rename(folder / "seeded")
@@ -160,9 +165,9 @@ def product(*options: str, folder: Path, name: str, seed: int, sets: Mapping[str
     command = [sys.executable, "-m", "search", "run", str(FILE), *options, "--name", name, *(f"--set={key}={value}" for key, value in every.items())]
     with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
         code = subprocess.run(command, cwd=ROOT, check=False, stdout=log, stderr=subprocess.STDOUT).returncode
-    # A study of the baseline alone has no trial with synthetic images, and says so with 1.
+    # 1 says that no trial with synthetic images came to its end, which that of the stores' making need not.
     if code not in (0, 1):
-        raise SystemExit(f"{' '.join(command)}: exit status {code}; see {folder / name}.log")
+        raise SystemExit(f"{' '.join(command)}: exit status {code}; see {folder / name}.log.")
 
 
 class Measured:
@@ -199,7 +204,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="of each run")
     parser.add_argument("--only", nargs="+", choices=STRATEGIES, default=STRATEGIES)
     given = parser.parse_args()
-    os.environ |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+    os.environ |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "OMP_NUM_THREADS": "1"}
     needed: dict[str, list[float]] = {strategy: [] for strategy in given.only}
     for seed in range(given.seeds):
         folder = (given.out / f"seed{seed}").resolve()
