@@ -204,7 +204,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="of each run")
     parser.add_argument("--only", nargs="+", choices=STRATEGIES, default=STRATEGIES)
     given = parser.parse_args()
-    os.environ |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "OMP_NUM_THREADS": "1"}
+    os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{Path(__file__).parent}"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "OMP_NUM_THREADS": "1"}
     needed: dict[str, list[float]] = {strategy: [] for strategy in given.only}
     for seed in range(given.seeds):
         folder = (given.out / f"seed{seed}").resolve()
