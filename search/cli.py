@@ -42,18 +42,8 @@ ERRORS = {
 
 EXTENDS = "Go on with more trials, trials=+40 or trials=120 in all, or more of a budget, hours=+2; alone: with those of the study file."
 
-REFUSALS = {
-    errno.ENOSPC: "Free some space there and run the same command again.",
-    errno.EDQUOT: "Free some space there and run the same command again.",
-    errno.EACCES: "Give yourself the right to read and write there, or name another place.",
-    errno.EPERM: "Give yourself the right to read and write there, or name another place.",
-    errno.EROFS: "It cannot be written at all; name another place.",
-    errno.EFBIG: "Raise the limit on the size of files (ulimit -f) and run the same command again.",
-    errno.EIO: "See to the disk or the network behind it and run the same command again.",
-    errno.ESTALE: "See to the disk or the network behind it and run the same command again.",
-    errno.ETIMEDOUT: "See to the disk or the network behind it and run the same command again.",
-}
-"""What an operating system may refuse -> the cure."""
+REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
+"""Codes of what an operating system refuses through no mistake of ours."""
 
 
 class Ordered(click.Group):
@@ -528,12 +518,12 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except OSError as error:
-        # What the machine refuses is no mistake of ours; anything else is.
-        cure = REFUSALS.get(error.errno or 0)
-        if cure is None:
+        if error.errno not in REFUSED:
             raise
+        from trainables.retries import cure
+
         where = f"{error.filename}: " if error.filename else ""
-        click.secho(f"error: {where}{error.strerror}.\n  {cure}", fg="red", err=True)
+        click.secho(f"error: {where}{error.strerror}.\n  {cure(error)} and run the same command again.", fg="red", err=True)
         sys.exit(FAILED)
     except Exception as error:
         lineage = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]

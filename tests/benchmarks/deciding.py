@@ -14,26 +14,22 @@ import math
 import random
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+import optuna
+import yaml
 
-import optuna  # noqa: E402
-import yaml  # noqa: E402
-
-from reports.records import Asked, Record  # noqa: E402
-from search.distributions import distributions  # noqa: E402
-from search.execution.driver import recipe_builder  # noqa: E402
-from search.moves import Move, Moves, Plan  # noqa: E402
-from search.studies.recipes import baseline_params  # noqa: E402
-from search.studies.settings import Resolved  # noqa: E402
-from search.studies.study import Study  # noqa: E402
-from search.studies.study_file import parse_study  # noqa: E402
+from reports.records import Asked, Record
+from search.distributions import distributions
+from search.execution.driver import recipe_builder
+from search.moves import Move, Moves, Plan
+from search.studies.recipes import baseline_params
+from search.studies.settings import Resolved
+from search.studies.study import Study
+from search.studies.study_file import parse_study
 
 STUDY = {
     "study": "deciding",

@@ -26,17 +26,14 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from search.moves import KINDS  # noqa: E402
-from search.replay.made_up import random_table, with_misleading_rungs, with_share  # noqa: E402
-from search.replay.measure import Yardstick  # noqa: E402
-from search.replay.ours import Search, study_plan, table_study  # noqa: E402
-from search.replay.simulation import Player, simulate  # noqa: E402
-from search.replay.stock import Asha, Stock  # noqa: E402
-from search.replay.table import Table, TableError, read_table  # noqa: E402
-from search.studies.settings import StoppingSettings  # noqa: E402
+from search.moves import KINDS
+from search.replay.made_up import random_table, with_misleading_rungs, with_share
+from search.replay.measure import Yardstick
+from search.replay.ours import Search, study_plan, table_study
+from search.replay.simulation import Player, simulate
+from search.replay.stock import Asha, Stock
+from search.replay.table import Table, TableError, read_table
+from search.studies.settings import StoppingSettings
 
 OURS = "ours"
 INSPECTOR_HEAVY = 0.2

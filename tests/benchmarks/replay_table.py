@@ -38,26 +38,24 @@ from unittest import mock
 
 import yaml
 
+import trainables.generators.training.stage
+import trainables.inspectors.stage
+import trainables.inspectors.training
+import trainables.synthesis.blocks
+from search.replay.table import NEEDED_SETTINGS, About, Table, TableError, write_table
+from search.studies.recipes import baseline_params, build_recipe, untrained_families
+from search.studies.settings import Resolved
+from search.studies.study import Study, StudyError
+from search.studies.study_file import load_study
+from spaces.space import flatten
+from trainables.datasets.packs import pack_dataset
+from trainables.errors import TrialFailure
+from trainables.progress import Progress, Scores
+from trainables.recipe import Recipe, Unit
+from trainables.store import Store
+from trainables.trial import run_trial
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-import trainables.generators.training.stage  # noqa: E402
-import trainables.inspectors.stage  # noqa: E402
-import trainables.inspectors.training  # noqa: E402
-import trainables.synthesis.blocks  # noqa: E402
-from search.replay.table import NEEDED_SETTINGS, About, Table, TableError, write_table  # noqa: E402
-from search.studies.recipes import baseline_params, build_recipe, untrained_families  # noqa: E402
-from search.studies.settings import Resolved  # noqa: E402
-from search.studies.study import Study, StudyError  # noqa: E402
-from search.studies.study_file import load_study  # noqa: E402
-from spaces.space import flatten  # noqa: E402
-from trainables.datasets.packs import pack_dataset  # noqa: E402
-from trainables.errors import TrialFailure  # noqa: E402
-from trainables.progress import Progress, Scores  # noqa: E402
-from trainables.recipe import Recipe, Unit  # noqa: E402
-from trainables.store import Store  # noqa: E402
-from trainables.trial import run_trial  # noqa: E402
-
 STUDY = Path(__file__).with_name("replay_study.yaml")
 CLOCKED = (
     trainables.generators.training.stage,

@@ -9,7 +9,6 @@ people have something to begin with. `assemble` puts a system together from what
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trainables.errors import SettingsError
+from trainables.files import Files
 from trainables.inspectors import INSPECTORS
 from trainables.inspectors.stage import FILES, load_inspector
 from trainables.inspectors.training import Inspector, build, features, predict
@@ -171,6 +171,7 @@ class TwoStage:
 
         Raises:
             SettingsError: a detector is no inspector of ours, which alone can be written.
+            StoreError: the folder cannot be written.
         """
         state, found, seen = self._state(), self._inspectors(), self.router.seen
         outline = {
@@ -179,12 +180,12 @@ class TwoStage:
             "inspectors": {name: _outline(inspector) for name, inspector in found.items()},
             "detectors": {name: {"inspector": f"detector.{k}", "threshold": self.detectors[name].threshold} for k, name in enumerate(seen)},
         }
-        folder.mkdir(parents=True, exist_ok=True)
         # The weights are told by their hash, so that a process that ends between the two leaves no system of mixed parts that would load.
         weights = save(state)
         outline["weights_sha256"] = hashlib.sha256(weights).hexdigest()
-        _replace(folder / WEIGHTS, weights)
-        _replace(folder / OUTLINE, json.dumps(outline, indent=2, allow_nan=False).encode())
+        files = Files(folder)
+        files.write(WEIGHTS, weights)
+        files.write(OUTLINE, json.dumps(outline, indent=2, allow_nan=False).encode())
 
     def _inspectors(self) -> dict[str, Inspector]:
         """Gives the backbone and the detectors' networks, by the names that they have in the files."""
@@ -251,16 +252,6 @@ def load_system(folder: Path, *, device: str = "cpu") -> TwoStage:
         for name, told in outline["detectors"].items()
     }
     return TwoStage(backbone=parts["backbone"], router=router, detectors=stages)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file that is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _below(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

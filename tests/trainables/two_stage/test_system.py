@@ -1,5 +1,6 @@
 """The two-stage system on small trained parts and procedural textures: routing, alerts, scores, and files."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from trainables.datasets.packs import Pack, pack_dataset
 from trainables.datasets.settings import DataSettings, SurfaceSettings, TextureSettings
-from trainables.errors import SettingsError
+from trainables.errors import SettingsError, StoreError
 from trainables.inspectors.base import LabelledImages
 from trainables.inspectors.training import Inspector, build, features, predict, read_config, train
 from trainables.recipe import InspectorPart
@@ -175,14 +176,12 @@ def test_files_that_are_not_a_system_s_are_refused(system: TwoStage, tmp_path: P
 def test_what_is_cut_off_while_it_is_saved_anew_is_never_a_mixed_system(system: TwoStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system.save(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    written = Path.write_bytes
 
-    def cut_off(path: Path, data: bytes) -> int:
-        written(path, data[: len(data) // 2])
-        raise OSError("no space left on device")
+    def cut_off(*names: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", cut_off)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr("trainables.files.os.replace", cut_off)
+    with pytest.raises(StoreError, match="No space left"):
         system.save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
