@@ -29,7 +29,7 @@ DISTANCES = ("val_kid", "val_fid", "val_frechet", "val_mmd")
 """Scores that a generator's images have before any inspector learns from them."""
 MOST = 120
 """Generators, and trials, that a model is made of: the best half and the latest half."""
-BEHIND = ("pool", "inspector", "scores")
+DOWNSTREAM_STAGES = ("pool", "inspector", "scores")
 """Stages behind the generator: a trial that failed there says nothing against its generator alone."""
 FEW = 4
 """Finished trials below which there is nothing to model."""
@@ -212,7 +212,7 @@ class Model:
         for rung, score in getattr(record, "rungs", {}).items():
             if score is not None and math.isfinite(score):
                 self._measure(record.trial, known, float(rung), score)
-        if record.state == "failed" and record.failed_in in BEHIND:
+        if record.state == "failed" and record.failed_in in DOWNSTREAM_STAGES:
             self.spoiled = [*self.spoiled, Told(record.trial, known, mark, -1, rest, row, (), 0.0)][-MOST // 2 :]
         elif record.state == "failed":
             known.broken = True
