@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from reports.run import Run, Trial
-from reports.trust import bounds_of, describe, pairs, trust
+from reports.trust import Pairs, bounds_of, describe, trust
 
 SIGNS = {"low_diversity": "low diversity", "saturated": "saturated critic", "memorised": "memorised images"}
 
@@ -39,7 +39,7 @@ def stopping_rows(run: Run) -> list[Row]:
     told = [trial for trial in run.trials if trial.record is not None and trial.record.rungs and trial.searched and trial.family]
     if not told:
         return []
-    bounds, known = bounds_of(run.study), pairs(((trial.asked, trial.record) for trial in run.trials), run.objectives)
+    bounds, known = bounds_of(run.study), Pairs(run.objectives, ((trial.asked, trial.record) for trial in run.trials)).known()
     rows = []
     for family in [*sorted({str(trial.family) for trial in told}), None]:
         mine = [trial for trial in told if family in (None, trial.family)]

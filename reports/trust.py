@@ -74,29 +74,39 @@ class Trust(NamedTuple):
         return self.generators >= bounds.generators and not self.holds(bounds)
 
 
-def pairs(trials: Iterable[tuple[Asked, Record | None]], objectives: Mapping[str, str]) -> list[Pair]:
-    """Lists rung scores with the final score that the study's verdict is about, the best one of each generator and mark.
+class Pairs:
+    """Rung scores with the final score that the study's verdict is about, the best one of each generator and mark; told trials as they end.
 
     Args:
-        trials: asked and finished, in order.
         objectives: score -> maximize or minimize.
+        trials: asked and finished, that are known from the start.
     """
-    score = headline_score(objectives)
-    best: dict[tuple[frozenset[tuple[str, Any]], float, float], Pair] = {}
-    for asked, record in trials:
+
+    def __init__(self, objectives: Mapping[str, str], trials: Iterable[tuple[Asked, Record | None]] = ()) -> None:
+        self._score = headline_score(objectives)
+        self._direction = objectives.get(self._score, "maximize")
+        self._best: dict[tuple[frozenset[tuple[str, Any]], float, float], Pair] = {}
+        for asked, record in trials:
+            self.add(asked, record)
+
+    def add(self, asked: Asked, record: Record | None) -> None:
+        """Takes in a trial; one that was not searched, or has no rung or no final score, says nothing."""
         if record is None or record.state != "complete" or not record.rungs or asked.move not in SEARCHED:
-            continue
-        value = record.scores.get(score)
+            return
+        value = record.scores.get(self._score)
         if value is None or not math.isfinite(value):
-            continue
+            return
         generator = frozenset(item for item in asked.params.items() if item[0].startswith(UPSTREAM) and item[0] != "generator.kimg")
         family, mark = str(asked.params["generator.family"]), float(asked.params["generator.kimg"])
-        told = better(value, objectives.get(score, "maximize"))
+        told = better(value, self._direction)
         for rung, found in record.rungs.items():
             key = (generator, float(rung), mark)
-            if found is not None and math.isfinite(found) and (key not in best or best[key].value < told):
-                best[key] = Pair(family, generator, float(rung), mark, found, told)
-    return list(best.values())
+            if found is not None and math.isfinite(found) and (key not in self._best or self._best[key].value < told):
+                self._best[key] = Pair(family, generator, float(rung), mark, found, told)
+
+    def known(self) -> list[Pair]:
+        """Lists them, in an order that does not depend on which trial ended first."""
+        return sorted(self._best.values(), key=lambda pair: (pair.rung, pair.mark, pair.score, pair.value))
 
 
 def trust(known: Sequence[Pair], family: str | None = None) -> Trust:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from reports.records import Asked, Record
 from reports.run import Trial, show
-from reports.trust import Bounds, pairs, trust
+from reports.trust import Bounds, Pairs, trust
 from reports.trust import describe as describe_trust
 from search.runs.status import describe, standing
 from search.spending.forecast import Forecast, show_range
@@ -74,6 +74,7 @@ class Console:
         self._running: dict[int, _Running] = {}
         self._finished: list[tuple[Asked, Record]] = []
         self._left: Forecast | None = None
+        self._pairs = Pairs({})
         self._trusted_after = 0
         self._weakly_trusted: Text | None = None
         self._started_s = time.monotonic()
@@ -82,6 +83,7 @@ class Console:
         """Prints the header and starts to show what follows."""
         self._header, self._started_s = header, time.monotonic()
         self._finished = list(header.finished)
+        self._pairs = Pairs(dict(header.objectives), self._finished)
         self._left = header.left(self._finished)
         arrows = {"maximize": "up", "minimize": "down"}
         goals = ", ".join(f"{name} {arrows.get(direction, direction)}" for name, direction in header.objectives)
@@ -119,6 +121,7 @@ class Console:
         with self._lock:
             self._running.pop(asked.trial, None)
             self._finished.append((asked, record))
+            self._pairs.add(asked, record)
             self._left = self._header.left(self._finished)
         if record.state == "pruned":
             self._console.print(Text(f"#{asked.trial} {record.message}", style="dim"))
@@ -194,7 +197,7 @@ class Console:
         """Names the families that are not stopped at rungs, because their scores there say little of what comes of them."""
         if self._trusted_after != len(self._finished):
             self._trusted_after = len(self._finished)
-            known = pairs(self._finished, dict(self._header.objectives))
+            known = self._pairs.known()
             found = [trust(known, family) for family in sorted({pair.family for pair in known})]
             weak = [f"{item.family} {describe_trust(item, self._header.bounds)}" for item in found if item.is_weak(self._header.bounds)]
             self._weakly_trusted = Text(f"rung scores: {'; '.join(weak)}", style="yellow") if weak else None

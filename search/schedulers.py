@@ -12,14 +12,14 @@ A decision, once made, stands: it is written into the trial's steps, so that a t
 """
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reports.records import Asked, Record
-from reports.trust import Bounds, Pair, Trust, family_trust, pairs
-from search.fronts import Value, ranks
-from search.studies.objectives import Objective
+from reports.trust import Bounds, Pairs, Trust, family_trust
+from search.fronts import Value, levels
 from search.studies.study import Study
 from trainables.scores.names import MMD
 from trainables.seeds import child_seed
@@ -40,6 +40,32 @@ class _Trial:
     """The mark that its parent ended at, where it was promoted; else 0. Only rungs beyond it count."""
 
 
+@dataclass(slots=True)
+class _Contest:
+    """Generators that are held against each other at a mark."""
+
+    values: dict[int, Value] = field(default_factory=dict)
+    """What each trial's generator told there, lower is better."""
+    order: list[Value] = field(default_factory=list)
+    """The same, lowest first."""
+
+    def put(self, number: int, value: Value | None) -> None:
+        """Takes in what a trial's generator told; None takes it out."""
+        if (before := self.values.pop(number, None)) is not None:
+            del self.order[bisect_left(self.order, before)]
+        if value is not None:
+            self.values[number] = value
+            insort(self.order, value)
+
+    def ahead(self, number: int) -> int:
+        """Counts those that stand better: with one number each, by it; with several, front after front."""
+        mine = self.values[number]
+        if len(mine) == 1:
+            return bisect_left(self.order, mine)
+        level = dict(zip(self.values, levels(list(self.values.values())), strict=True))
+        return sum(other < level[number] for other in level.values())
+
+
 class Rungs:
     """The rungs of one study. Rebuilt from records, and from the steps of trials that have none yet."""
 
@@ -53,8 +79,9 @@ class Rungs:
         self._trials: dict[int, _Trial] = {}
         self._told: dict[int, dict[float, tuple[float | None, Mapping[str, float]]]] = {}
         self._decided: dict[tuple[int, float], str | None] = {}
-        self._ended: dict[int, Record] = {}
-        self._pairs: list[Pair] | None = None
+        self._contests: dict[tuple[float, str | None], _Contest] = {}
+        """By mark, and family where generators are held against those of their own."""
+        self._pairs = Pairs({goal.score: goal.direction for goal in study.objectives})
         self._trust: dict[str, Trust] = {}
 
     def add(self, asked: Asked) -> None:
@@ -69,6 +96,11 @@ class Rungs:
         """Takes in a rung score, lower is better, and what else was measured there, by score name."""
         others = {name: value for name, value in (metrics or {}).items() if name in self._named}
         self._told.setdefault(number, {})[mark] = (score, others)
+        trial = self._trials.get(number)
+        if trial is not None and self._contends(trial, mark):
+            told = tuple(others.get(name) for name in self._named) if self._named else (score,)
+            values = tuple(value for value in told if value is not None and math.isfinite(value))
+            self._contest(trial, mark).put(number, values if len(values) == len(told) else None)
 
     def tell(self, record: Record) -> None:
         """Takes in the end of a trial."""
@@ -76,8 +108,8 @@ class Rungs:
             if float(mark) not in self._told.get(record.trial, {}):
                 self.note(record.trial, float(mark), score, record.rung_scores.get(mark))
         if record.trial in self._trials and record.rungs:
-            self._ended[record.trial] = record
-            self._pairs, self._trust = None, {}
+            self._pairs.add(self._trials[record.trial].asked, record)
+            self._trust = {}
 
     def recall(self, number: int, steps: Iterable[Mapping[str, Any]]) -> None:
         """Takes in what an earlier start of a trial without a record has told, and what was decided."""
@@ -103,10 +135,7 @@ class Rungs:
     def trust(self, family: str) -> Trust:
         """Gives how far the rung scores of a family are trusted: its own trust, or, early on, that of all families together."""
         if family not in self._trust:
-            if self._pairs is None:
-                ended = [(self._trials[number].asked, self._ended[number]) for number in sorted(self._ended)]
-                self._pairs = pairs(ended, {goal.score: goal.direction for goal in self._study.objectives})
-            self._trust[family] = family_trust(self._pairs, family, self.bounds)
+            self._trust[family] = family_trust(self._pairs.known(), family, self.bounds)
         return self._trust[family]
 
     def _decide(self, number: int, mark: float) -> str | None:
@@ -115,32 +144,21 @@ class Rungs:
             return None
         if child_seed(self._study.seed, "pass", number) % 10**6 < self._settings.pass_share * 10**6:
             return None
-        there = self._at(mark, trial.family)
-        if number not in there or len(there) < self._settings.least_results or not self.trust(trial.family).holds(self.bounds):
+        contest = self._contest(trial, mark)
+        there = len(contest.values)
+        if number not in contest.values or there < self._settings.least_results or not self.trust(trial.family).holds(self.bounds):
             return None
-        # As objectives that are all to be small; one number is the case of a single front after another.
-        level = ranks(there, tuple(Objective(score=str(i), direction="minimize") for i in range(len(there[number]))))
-        ahead = sum(other < level[number] for other in level.values())
+        ahead = contest.ahead(number)
         share = 1 / self._settings.reduction_factor
-        go_on = max(1, math.floor(len(there) * share)) if mark < trial.mark else len(there) - math.floor(len(there) * share)
+        go_on = max(1, math.floor(there * share)) if mark < trial.mark else there - math.floor(there * share)
         if ahead < go_on:
             return None
         who = f"{trial.family} generators" if self._settings.among == "family" else "generators"
         score = self._told[number][mark][0]
-        return f"stopped at {mark:g} kimg: {ahead} of {len(there) - 1} other {who} stand better there (its rung score is {score:.4g}), {go_on} go on"
+        return f"stopped at {mark:g} kimg: {ahead} of {there - 1} other {who} stand better there (its rung score is {score:.4g}), {go_on} go on"
 
     def _contends(self, trial: _Trial, mark: float) -> bool:
         return trial.asked.move in CONTENDERS and mark > trial.after
 
-    def _at(self, mark: float, family: str) -> dict[int, Value]:
-        """Lists what is held against each other at a mark: scores of new generators, as many numbers each."""
-        found: dict[int, Value] = {}
-        for number, told in self._told.items():
-            trial = self._trials.get(number)
-            if trial is None or mark not in told or not self._contends(trial, mark) or (self._settings.among == "family" and trial.family != family):
-                continue
-            score, others = told[mark]
-            values = tuple(others.get(name) for name in self._named) if self._named else (score,)
-            if all(value is not None and math.isfinite(value) for value in values):
-                found[number] = tuple(float(value) for value in values if value is not None)
-        return found
+    def _contest(self, trial: _Trial, mark: float) -> _Contest:
+        return self._contests.setdefault((mark, trial.family if self._settings.among == "family" else None), _Contest())

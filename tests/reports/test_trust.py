@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reports.records import Asked, Record
-from reports.trust import Bounds, Pair, bounds_of, describe, family_trust, pairs, trust
+from reports.trust import Bounds, Pair, Pairs, bounds_of, describe, family_trust, trust
 
 GOALS = {"val_accuracy": "maximize", "val_kid_random": "minimize"}
 BOUNDS = Bounds()
@@ -66,7 +66,7 @@ def test_pairs_are_the_best_of_each_generator_and_mark_and_only_of_the_search() 
         trial(5, {"5": 0.4}, None),
         trial(6, {"5": 0.4}, 0.9, move="confirm"),
     ]
-    found = [(item.rung, item.mark, item.score, item.value) for item in pairs(known, GOALS)]
+    found = [(item.rung, item.mark, item.score, item.value) for item in Pairs(GOALS, known).known()]
     assert found == [(5.0, 5.0, 0.2, 0.7), (5.0, 20.0, 0.2, 0.8), (20.0, 20.0, 0.1, 0.8)]
 
 
