@@ -1,5 +1,5 @@
-"""Measures how long one suggestion takes with many finished trials, beside Optuna's own two-objective sampler told the same trials; and what a trial
-takes of the driver's memory.
+"""Measures how long one suggestion takes with many finished trials, beside Optuna's own two-objective sampler told the same trials; how long the
+decisions at a trial's rungs take; and what a trial takes of the driver's memory.
 
     python tests/benchmarks/deciding.py [--trials 100 500 2000 10000] [--suggestions 20] [--no-stock]
 
@@ -26,11 +26,13 @@ from reports.records import Asked, Record
 from search.distributions import distributions
 from search.execution.driver import recipe_builder
 from search.moves import Move, Moves, Plan
+from search.schedulers import Rungs
 from search.studies.recipes import baseline_params
 from search.studies.settings import Resolved
 from search.studies.study import Study
 from search.studies.study_file import parse_study
 
+MARKS = [5, 10, 20]
 STUDY = {
     "study": "deciding",
     "data": {"dataset": "procedural"},
@@ -41,7 +43,7 @@ STUDY = {
     },
     "objectives": {"val_macro_f1": "maximize", "val_kid": "minimize"},
     "scores": {"extractor": "inspector"},
-    "search": {"trials": 1000000, "marks": [5, 10, 20], "baselines": ["plain"]},
+    "search": {"trials": 1000000, "marks": MARKS, "baselines": ["plain"]},
 }
 
 
@@ -64,6 +66,7 @@ class Played:
 
     def __init__(self, study: Study, trials: int) -> None:
         self.moves = Moves(Plan(study=study, baselines=baseline_params(study.space, ("plain",))[:1], starts=[]))
+        self.rungs, self.rungs_s = Rungs(study), [0.0]
         self.study, self.build, self.rng = study, recipe_builder(study), random.Random(0)
         self.asked: dict[int, Asked] = {}
         self.records: dict[int, Record] = {}
@@ -77,17 +80,32 @@ class Played:
         recipe = self.build(params, units=Move(kind=move, reason="").units, judge=False).to_plain()
         asked = Asked(trial=number, move=move, reason="", params=params, recipe=recipe, epoch=1, time_s=float(number))
         values = outcome(params, self.rng) if move != "baseline" else None
+        self.rungs.add(asked)
+        begun = time.process_time()
+        for mark in [mark for mark in MARKS if mark <= params["generator.kimg"]] if values is not None else []:
+            self.rungs.note(number, mark, values[1] * (params["generator.kimg"] / mark) ** 0.3)
+            self.rungs.decide(number, mark)
+        self.rungs_s.append(time.process_time() - begun)
         scores: dict[str, float | None] = {f"val_recall.class{i}": self.rng.random() for i in range(40)}
         if values is not None:
             scores |= {"val_macro_f1": values[0], "val_kid_inspector": values[1]}
         names = ("generator", "pool", "inspector")
         stages: list[Mapping[str, Any]] = [{"stage": stage, "key": f"{stage}{number}", "seconds": 1.0 + self.rng.random()} for stage in names]
         record = Record(
-            trial=number, state="complete", scores=scores, units=[dict(scores)], stages=stages, started_s=0.0, ended_s=float(number), epoch=1
+            trial=number,
+            state="complete",
+            scores=scores,
+            units=[dict(scores)],
+            stages=stages,
+            rungs=self.rungs.told(number),
+            started_s=0.0,
+            ended_s=float(number),
+            epoch=1,
         )
         self.asked[number], self.records[number] = asked, record
         self.moves.add(asked)
         self.moves.tell(record)
+        self.rungs.tell(record)
         return values
 
     def suggest(self) -> float:
@@ -143,7 +161,11 @@ def main() -> None:
             mine.append(1000 * played.suggest())
             if stock is not None:
                 theirs.append(1000 * stock.suggest(rng))
-        line = f"{count:6} trials: {statistics.median(mine):7.1f} ms a suggestion (longest {max(mine):.0f} ms), {grown_kb:.1f} KB a trial"
+        for _ in range(given.suggestions):
+            played.end("explore", dict(study.space.sample(rng)))
+        rungs_ms = 1000 * statistics.median(played.rungs_s[-given.suggestions :])
+        line = f"{count:6} trials: {statistics.median(mine):7.1f} ms a suggestion (longest {max(mine):.0f} ms), {rungs_ms:.1f} ms a trial's rungs"
+        line += f", {grown_kb:.1f} KB a trial"
         if theirs:
             times = statistics.median(theirs) / statistics.median(mine)
             line += f"; Optuna's own sampler {statistics.median(theirs):7.1f} ms, {times:.1f} times as long"
