@@ -6,7 +6,9 @@ torn or in disagreement with the records is simply written anew, in trial order.
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ def told(asked: Asked, record: Record | None, goals: tuple[Objective, ...], spac
         if record.health:
             attrs["health"] = dict(record.health)
     params = {name: asked.params[name] for name in known}
-    return create_trial(
+    trial = create_trial(
         state=state,
         values=values,
         params=params,
@@ -59,6 +61,10 @@ def told(asked: Asked, record: Record | None, goals: tuple[Objective, ...], spac
         constraints=constraints,
         intermediate_values=_intermediate(record) if record is not None else {},
     )
+    # Optuna's times are local ones, and those of a trial that is added are its own: a journal that is written anew keeps the timeline.
+    trial.datetime_start = datetime.fromtimestamp(record.started_s if record is not None else asked.time_s)
+    trial.datetime_complete = datetime.fromtimestamp(record.ended_s) if record is not None else None
+    return trial
 
 
 def _intermediate(record: Record) -> dict[int, float]:
@@ -98,6 +104,9 @@ class Index:
             aside.unlink(missing_ok=True)
             storage = JournalStorage(_Unlocked(str(aside)))
             study = optuna.create_study(study_name=self._name, storage=storage, directions=self._directions())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(self._names())
             for trial in wanted:
                 study.add_trial(trial)
             os.replace(aside, self._path)
@@ -112,7 +121,7 @@ class Index:
             if not text.endswith(b"\n"):
                 return None
             study = self._load()
-            if study.directions != self._directions():
+            if study.directions != self._directions() or study.metric_names != self._names():
                 return None
             return study.get_trials(deepcopy=False)
         except Exception:
@@ -121,6 +130,9 @@ class Index:
 
     def _directions(self) -> list[optuna.study.StudyDirection]:
         return [optuna.study.StudyDirection[goal.direction.upper()] for goal in self._goals]
+
+    def _names(self) -> list[str]:
+        return [goal.score for goal in self._goals]
 
     def _load(self) -> optuna.Study:
         return optuna.load_study(study_name=self._name, storage=JournalStorage(_Unlocked(str(self._path))))

@@ -1,5 +1,7 @@
 import contextlib
 import resource
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,17 @@ def test_states_are_told_as_they_are(tmp_path: Path) -> None:
     assert found[1].values == [0.5, 0.1] and found[1].params["generator.family"] == "right"
     assert found[2].user_attrs["failure"] == "diverged"
     assert found[0].params == found[3].params == {}, "what the search did not draw biases no model"
+
+
+def test_objectives_have_their_names_and_a_journal_that_is_written_anew_the_times_of_its_trials(tmp_path: Path) -> None:
+    then = 1_700_000_000.0
+    told = index(tmp_path)
+    told.sync({1: replace(asked(1), time_s=then - 1.0), 2: replace(asked(2), time_s=then)}, {1: record(1, started_s=then, ended_s=then + 90.0)})
+    found = optuna.load_study(study_name="fake", storage=JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL))))
+    assert found.metric_names == ["val_accuracy", "val_kid_random"]
+    ended, running = found.trials
+    assert ended.duration == timedelta(seconds=90) and ended.datetime_start == datetime.fromtimestamp(then)
+    assert running.datetime_start == datetime.fromtimestamp(then) and running.datetime_complete is None
 
 
 def test_asking_and_telling_agree_with_writing_anew(tmp_path: Path) -> None:
