@@ -68,9 +68,12 @@ class Ending:
             running: when the trials that run started.
             through: why nothing is left to suggest.
         """
-        if self.reason is None and (reason := through or self._stops.reached() or self._budget.closed(self._now(running), self._confirmations())):
+        if self.reason is None and (reason := through or self._stops.reached() or self._closed(running)):
             self._note(reason)
         return self.reason is not None
+
+    def _closed(self, running: Mapping[int, float]) -> str | None:
+        return self._budget.closed(self._now(running), self._confirmations()) if self._budget.settings.amounts else None
 
     def exhausted(self, running: Mapping[int, float]) -> str | None:
         """Says what is used up, so that nothing at all may start."""
