@@ -1,13 +1,15 @@
 """Two linked models: what a trial that was not run would give, and how unsure that is. Called by the moves.
 
 The first is of generators: settings and mark -> distance to the real images, told every rung. The second is of what stands behind a generator: how
-far its images are from real ones, its family and the downstream settings -> the other objectives, and seconds; what one generator does better or
-worse than its distance lets expect is its own. A generator that was not trained so far is weighed by what the first expects of it.
+far its images are from real ones, its family and the downstream settings -> the other objectives, and seconds; what generators do better or worse
+than their distance lets expect goes with their settings, or is one's own. A generator that was not trained so far is weighed by what the first
+expects of it.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -174,9 +176,9 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
         rows = _upstream_rows([*(known for known, _ in rungs), *worst], [*(mark for _, mark in rungs), *(0.0 for _ in worst)])
         # A generator that broke counts as worse than any that was measured.
         values = np.concatenate([logs, np.full(len(rows) - len(logs), logs.max() + 0.5 * scale.spread)])
-        width, settings = model.upstream.columns, len(model.upstream.settings)
+        width = model.upstream.columns
         layout = Layout(
-            owner=np.append(model.upstream.owner, settings),
+            owner=_upstream_owner(model),
             parts=((0, width), (width, width + 1)),
             terms=((1,), (0,), (0, 1)),
         )
@@ -191,13 +193,15 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
             measured = [i for i, item in enumerate(every) if item.mark in item.generator.distances]
             distances = np.array([every[i].generator.distances[every[i].mark] for i in measured])
             rows[measured, 0] = scale.standard(scale.log(distances))
-        ends = (1, 1 + model.downstream.columns, 1 + model.downstream.columns + len(model.families))
-        settings = len(model.downstream.settings)
+        # Distance; downstream settings; family; the generator's settings and mark.
+        ends = np.cumsum([1, model.downstream.columns, len(model.families), model.upstream.columns + 1]).tolist()
+        settings = np.cumsum([1, len(model.downstream.settings), 1])
+        owners = ([0], settings[0] + model.downstream.owner, [settings[1]] * len(model.families), settings[2] + _upstream_owner(model))
         layout = Layout(
-            owner=np.concatenate([[0], 1 + model.downstream.owner, np.full(len(model.families), 1 + settings)]).astype(np.intp),
-            parts=((0, ends[0]), (ends[0], ends[1]), (ends[1], ends[2])),
-            terms=((0,), (1,), (2,), (0, 1), (1, 2)),
-            same=ends[2],
+            owner=np.concatenate(owners).astype(np.intp),
+            parts=tuple(pairwise([0, *ends])),
+            terms=((0,), (1,), (2,), (3,), (0, 1), (1, 2)),
+            same=ends[-1],
         )
         for i in range(len(model.goals)):
             if i != model.at:
@@ -209,17 +213,25 @@ def _tables(model: Model, scale: _Scale | None) -> dict[str, _Table]:
     return tables
 
 
+def _upstream_owner(model: Model) -> NDArray[np.intp]:
+    """Says which setting each column of `_upstream_rows` belongs to; the mark is one of its own."""
+    return np.append(model.upstream.owner, len(model.upstream.settings))
+
+
 def _upstream_rows(generators: Sequence[Known], marks: Sequence[float]) -> Array:
-    """Lays generators out for the first model: settings, and the logarithm of the mark."""
+    """Lays generators out: settings, and the logarithm of the mark."""
     return np.column_stack([np.array([known.row for known in generators]), np.log2(1.0 + np.array(marks))])
 
 
 def _rows(model: Model, trials: Sequence[Candidate | Told]) -> Array:
-    """Lays trials out for the second model: their distance, still 0; downstream settings, family, and the number of the generator at its mark."""
+    """Lays trials out for the second model: their distance, still 0; downstream settings, family, the generator's settings and mark, and the number
+    of the generator at its mark."""
     settings, columns = model.downstream.columns, {family: i for i, family in enumerate(model.families)}
-    rows = np.zeros((len(trials), 1 + settings + len(columns) + 1))
-    rows[:, 1 : 1 + settings] = [trial.row for trial in trials]
-    rows[np.arange(len(trials)), [1 + settings + columns[trial.generator.family] for trial in trials]] = math.sqrt(0.5)
+    families = np.zeros((len(trials), len(columns)))
+    families[np.arange(len(trials)), [columns[trial.generator.family] for trial in trials]] = math.sqrt(0.5)
+    behind = np.array([trial.row for trial in trials]).reshape(len(trials), settings)
+    upstream = _upstream_rows([trial.generator for trial in trials], [trial.mark for trial in trials])
+    rows = np.column_stack([np.zeros(len(trials)), behind, families, upstream, np.zeros(len(trials))])
     numbers = np.array([model.number(trial.generator, trial.mark) for trial in trials], dtype=np.float64)
     # Of generators that nothing stood behind so far, each is its own.
     rows[:, -1] = np.where(numbers >= 0, numbers, -1.0 - np.arange(len(trials)))

@@ -3,6 +3,7 @@ of one. Called by the moves.
 
 A generator that stands at no mark, or at a low one, is weighed at every mark that it could still reach, with the seconds up to there: what makes it
 worth training is where it may end. Whatever wins, only the next mark is asked for; its distance there is weighed again before more is spent on it.
+But a mark is passed where going on to the following one takes less than what would stand behind it there: its rung score is told all the same.
 """
 
 import random
@@ -90,20 +91,29 @@ class Proposals:
         seconds = rates * np.maximum(marks - standing, 0.0) + expected.seconds
         for i in np.argsort(-gain / seconds, kind="stable"):
             candidate = candidates[int(i)]
-            kind, mark = self._step(candidate)
+            kind, mark = self._step(candidate, float(rates[i]), float(expected.seconds[i]))
             params = {**candidate.generator.params, MARK: mark, **candidate.params}
             if self._model.parts(params) not in self._model.tried:
                 return Proposal(kind=kind, params=params, generator=candidate.generator, gain=float(gain[i]), seconds=float(seconds[i]))
         return None
 
-    def _step(self, candidate: Candidate) -> tuple[str, float]:
-        """Says which move leads to a candidate, and to which mark it goes first."""
+    def _step(self, candidate: Candidate, rate: float, behind_s: float) -> tuple[str, float]:
+        """Says which move leads to a candidate, and to which mark it goes first.
+
+        Args:
+            candidate: what was chosen.
+            rate: seconds of its generator's training for each kimg.
+            behind_s: seconds behind the generator.
+        """
         known = candidate.generator
         if candidate.mark <= known.mark:
             return "reuse", candidate.mark
-        ladder = self._ladder[known.family]
-        following = next(mark for mark in ladder if mark > known.mark)
-        return ("promote" if known.mark else "explore"), following
+        reached, *further = [mark for mark in self._ladder[known.family] if known.mark < mark <= candidate.mark]
+        for mark in further:
+            if rate * (mark - reached) >= behind_s:
+                break
+            reached = mark
+        return ("promote" if known.mark else "explore"), reached
 
     def candidates(self, fitted: Fitted) -> Iterator[Candidate]:
         """Lists generators at the marks that they have or can reach, with different settings behind them."""

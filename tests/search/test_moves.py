@@ -161,6 +161,12 @@ def test_a_generator_goes_on_to_the_next_mark_once() -> None:
     assert promoted and len(set(promoted)) == len(promoted)
 
 
+@pytest.mark.parametrize(("generator_s", "marks"), [(0.01, {2.0, 4.0}), (100.0, {2.0})])
+def test_a_mark_is_passed_where_going_on_takes_less_than_what_stands_behind_it(generator_s: float, marks: set[float]) -> None:
+    play = Play(cost=lambda stage: generator_s if stage["stage"] == "generator" else 1.0, trials=32)
+    assert {move.fixed[MARK] for move in play.go(32) if move.kind == "explore"} == marks
+
+
 def test_a_generator_that_is_in_training_is_not_trained_further_meanwhile() -> None:
     play = Play(trials=60)
     play.go(20)
