@@ -1,4 +1,5 @@
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,15 @@ def test_a_made_up_table_says_so_and_is_equal_for_equal_seeds() -> None:
     assert table.points == random_table(3).points
     assert {goal.score for goal in table.objectives} == {"val_macro_f1", "val_kid_inspector"}
     assert Objective(score="val_kid_inspector", direction="minimize") in table.objectives
+
+
+def test_the_table_of_real_trials_is_large_enough_to_tell_strategies_apart() -> None:
+    table = read_table(Path(__file__).parents[2] / "benchmarks" / "replay.parquet")
+    assert table.generators >= 40 and len(table.marks) == 3 and len({params["generator.family"] for params in _all(table)}) >= 5
+    behind = {frozenset((name, value) for name, value in params.items() if not name.startswith("generator.")) for params in _all(table)}
+    assert len(behind) >= 8 and len(table.points) == table.generators * len(table.marks) * len(behind)
+    assert not table.about.notes and table.about.provenance["commits"], "measured, and by which code"
+
+
+def _all(table: Table) -> list[Mapping[str, Any]]:
+    return [point.params for point in table.points.values()]
