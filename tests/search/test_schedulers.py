@@ -61,6 +61,19 @@ class Ladder:
             self.end(number, 0.5 + 0.05 * better * i)
 
 
+def test_a_score_that_is_told_again_replaces_the_first() -> None:
+    """As by a trial that lost its worker: its generator stands there once."""
+    ladder = Ladder()
+    ladder.prove()
+    number = ladder.ask()
+    ladder.rungs.note(number, 4.0, 5.0)
+    reason = ladder.reach(number, 4.0, 45.0)
+    assert reason is not None and "4 of 5 other" in reason
+    ladder.rungs.note(number, 4.0, None)
+    later = ladder.reach(ladder.ask(), 4.0, 55.0)
+    assert later is not None and "5 of 5 other" in later
+
+
 @pytest.mark.parametrize(
     ("mark", "rung", "score", "goes_on"),
     [
