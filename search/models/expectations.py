@@ -10,13 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.models.covariance import Layout, Rows, Shape
 from search.models.model import FEW, Known, Model, Told
-from search.models.surrogate import Layout, Shape, Surrogate, choose
+from search.models.surrogate import Surrogate, choose
 
 Array = NDArray[np.float64]
 
@@ -29,8 +30,7 @@ LITTLE_S = 1e-3
 """Shortest time that counts, so that logarithms stay finite."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A trial that might be run."""
 
     generator: Known
@@ -115,14 +115,15 @@ class Fitted:
         self._model, self._scale, self._processes = model, scale, processes
         rates: dict[str | None, list[float]] = {None: []}
         for known in model.generators.values():
-            if known.rate is not None:
-                rates[None].append(known.rate)
-                rates.setdefault(known.family, []).append(known.rate)
+            if (rate := known.rate) is not None:
+                rates[None].append(rate)
+                rates.setdefault(known.family, []).append(rate)
         self._rates = {family: float(np.median(found)) for family, found in rates.items() if found}
 
     def rate(self, known: Known) -> float:
         """Seconds of a generator's training for each kimg: its own, the median of its family, or of all."""
-        return known.rate if known.rate is not None else self._rates.get(known.family, self._rates.get(None, LITTLE_S))
+        rate = known.rate
+        return rate if rate is not None else self._rates.get(known.family, self._rates.get(None, LITTLE_S))
 
     def distances(self, generators: Sequence[Known], marks: Sequence[float]) -> tuple[Array, Array]:
         """Expects the logarithm of generators' distances at marks, (G,): mean and standard deviation; 0 of those that were measured."""
@@ -131,7 +132,7 @@ class Fitted:
         if (process := self._processes.get("distance")) is None:
             mean, spread = np.full(len(generators), self._scale.mean), np.full(len(generators), self._scale.spread)
         else:
-            mean, spread = process.predict(_upstream_rows(generators, marks))
+            mean, spread = process.predict(Rows(process.layout, _upstream_rows(generators, marks)))
         measured = [i for i, (known, mark) in enumerate(zip(generators, marks, strict=True)) if mark in known.distances]
         mean[measured] = self._scale.log(np.array([generators[i].distances[marks[i]] for i in measured]))
         spread[measured] = 0.0
@@ -148,15 +149,17 @@ class Fitted:
         where = (np.cumsum(times) - times)[:, None] + np.where(spread > 0.0, 1, 0)[:, None] * np.arange(roots)[None]
         if self._scale is not None:
             rows[where, 0] = self._scale.standard(logs)
+        # All processes behind a generator have their columns laid out alike.
+        weighed = Rows(self._processes["seconds"].layout, rows)
         means, spreads = np.zeros((count, roots, len(model.goals))), np.zeros((count, roots, len(model.goals)))
         for i in range(len(model.goals)):
             if i == model.at:
                 assert self._scale is not None
                 means[:, :, i] = self._scale.back(logs)
             else:
-                found = self._processes[f"objective {i}"].predict(rows)
+                found = self._processes[f"objective {i}"].predict(weighed)
                 means[:, :, i], spreads[:, :, i] = found[0][where], found[1][where]
-        seconds = np.exp(self._processes["seconds"].predict(rows[where[:, roots // 2]])[0])
+        seconds = np.exp(self._processes["seconds"].predict(weighed.take(where[:, roots // 2]))[0])
         return Expected(means, spreads, seconds)
 
 

@@ -85,8 +85,8 @@ class Proposals:
         expected = fitted.expect(candidates)
         running = self._running(fitted)
         gain = expected_gains(self._model, expected, running)
-        standing = np.array([candidate.generator.mark for candidate in candidates])
-        rates = np.array([fitted.rate(candidate.generator) for candidate in candidates])
+        generators = {known: (known.mark, fitted.rate(known)) for known in {candidate.generator for candidate in candidates}}
+        standing, rates = np.array([generators[candidate.generator] for candidate in candidates]).T
         marks = np.array([candidate.mark for candidate in candidates])
         seconds = rates * np.maximum(marks - standing, 0.0) + expected.seconds
         for i in np.argsort(-gain / seconds, kind="stable"):
