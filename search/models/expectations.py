@@ -115,15 +115,14 @@ class Fitted:
         self._model, self._scale, self._processes = model, scale, processes
         rates: dict[str | None, list[float]] = {None: []}
         for known in model.generators.values():
-            if (rate := known.rate) is not None:
-                rates[None].append(rate)
-                rates.setdefault(known.family, []).append(rate)
+            if known.rate is not None:
+                rates[None].append(known.rate)
+                rates.setdefault(known.family, []).append(known.rate)
         self._rates = {family: float(np.median(found)) for family, found in rates.items() if found}
 
     def rate(self, known: Known) -> float:
         """Seconds of a generator's training for each kimg: its own, the median of its family, or of all."""
-        rate = known.rate
-        return rate if rate is not None else self._rates.get(known.family, self._rates.get(None, LITTLE_S))
+        return known.rate if known.rate is not None else self._rates.get(known.family, self._rates.get(None, LITTLE_S))
 
     def distances(self, generators: Sequence[Known], marks: Sequence[float]) -> tuple[Array, Array]:
         """Expects the logarithm of generators' distances at marks, (G,): mean and standard deviation; 0 of those that were measured."""

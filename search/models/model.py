@@ -52,6 +52,8 @@ class Known:
     """Finished trials by mark."""
     seconds: dict[float, float] = field(default_factory=dict)
     """Seconds that training took from the mark before to this one."""
+    rate: float | None = None
+    """Seconds of its training for each kimg, where some of it was measured."""
     broken: bool = False
     """Its training failed."""
     kept: bool = False
@@ -70,10 +72,10 @@ class Known:
         """The latest mark that it stands at; 0 where it stands at none."""
         return max((*self.distances, *self.trials), default=0.0)
 
-    @property
-    def rate(self) -> float | None:
-        """Seconds of its training for each kimg, where some of it was measured."""
-        return sum(self.seconds.values()) / max(self.seconds) if self.seconds else None
+    def took(self, mark: float, seconds: float) -> None:
+        """Notes what training up to a mark took; what was noted first is kept."""
+        self.seconds.setdefault(mark, seconds)
+        self.rate = sum(self.seconds.values()) / max(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class Model:
         self._paid |= mine.keys()
         trained = [self._cost(stage) for stage in mine.values() if stage["stage"] == "generator"]
         if trained:
-            known.seconds.setdefault(mark, sum(trained))
+            known.took(mark, sum(trained))
         seconds = sum(self._cost(stage) for stage in mine.values() if stage["stage"] not in ("generator", "conditioning"))
         signed = self._take(record, known, mark, rest, row, seconds)
         if signed is None or violation(record, self._limits) > 0.0:
@@ -202,7 +204,8 @@ class Model:
         known.origin = earlier.name
         self._paid |= set(earlier.keys)
         if earlier.generator_s is not None and mark > max(known.seconds, default=0.0):
-            known.seconds = {mark: earlier.generator_s}
+            known.seconds.clear()
+            known.took(mark, earlier.generator_s)
         seconds = math.nan if earlier.rest_s is None else earlier.rest_s
         self._take(earlier.record(number), known, mark, rest, self.downstream.encode(earlier.params), seconds)
 

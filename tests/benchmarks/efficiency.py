@@ -5,9 +5,10 @@
 
 Printed is, for every strategy, what all workers worked, in seconds of the table, until their front had 95 % of the hypervolume of the table's best
 front: median and quartiles over seeds, in how many seeds it was reached within the budget, our median over the strategy's with a 95 % interval
-(bootstrap over seeds), and the share of hypervolume when the budget was spent. The reference point is the table's nadir, the worst value of each
-objective (`--quantile` takes a better one); objectives are scaled to the table's ranges. All strategies choose among the table's values with equally
-many workers, and all pay for the one trial on real images alone whose inspector measures distances. Nobody is told where to begin.
+(bootstrap over seeds; where it was not reached, the budget stands for it, and the ratio is less than that), and the share of hypervolume when the
+budget was spent. The reference point is the table's nadir, the worst value of each objective (`--quantile` takes a better one); objectives are scaled
+to the table's ranges. All strategies choose among the table's values with equally many workers, and all pay for the one trial on real images alone
+whose inspector measures distances. Nobody is told where to begin.
 
 Beside the table as it is stand two shapes made from it: inspector-heavy (seconds behind generators multiplied, so that these are four fifths of a
 trial) and misleading (every generator has the rung scores of another). Even seeds are for tuning, odd ones for reporting; so are made-up tables.
@@ -132,12 +133,13 @@ def quantile(values: Sequence[float], at: float) -> float:
     return float(np.quantile(np.array(values), at, method="higher"))
 
 
-def ratio(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
-    """Gives median over median, and its 95 % interval by resampling seeds, the same ones of both."""
+def ratio(one: Sequence[float], other: Sequence[float], budget_s: float) -> tuple[float, float, float]:
+    """Gives median over median, and its 95 % interval by resampling seeds, the same ones of both. Where the other median was not reached within the
+    budget, the budget stands for it, and the ratio is that at most."""
 
     def of(rows: Sequence[int]) -> float:
         upper, lower = (quantile([values[row] for row in rows], 0.5) for values in (one, other))
-        return math.nan if math.isinf(upper) and math.isinf(lower) else upper / lower
+        return math.nan if math.isinf(upper) and math.isinf(lower) else upper / min(lower, budget_s)
 
     rng = random.Random(0)
     drawn = sorted(value for _ in range(1000) if not math.isnan(value := of(rng.choices(range(len(one)), k=len(one)))))
@@ -145,7 +147,7 @@ def ratio(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, f
     return of(range(len(one))), *ends
 
 
-def report(shape: str, found: Mapping[str, Sequence[Outcome]], unit_s: float) -> bool:
+def report(shape: str, found: Mapping[str, Sequence[Outcome]], unit_s: float, budget_trials: float) -> bool:
     """Prints one shape of one table; says whether no limit is exceeded."""
     print(
         f"  {'strategy':20} {'reached':>9} {'median':>9} {'quartiles':>17} {'trials worth':>12} {'ours/this':>9} {'95 % interval':>15} {'final':>6}"
@@ -154,7 +156,7 @@ def report(shape: str, found: Mapping[str, Sequence[Outcome]], unit_s: float) ->
     for name, outcomes in found.items():
         seconds = [outcome.seconds for outcome in outcomes]
         low, middle, high = (quantile(seconds, at) for at in (0.25, 0.5, 0.75))
-        times, least, most = ratio(mine, seconds)
+        times, least, most = ratio(mine, seconds, budget_trials * unit_s)
         limit = LIMITS.get(shape, dict.fromkeys(LIMITS["as measured"], 1.0)).get(name)
         kept = kept and (limit is None or times <= limit)
         verdict = ", undecided: neither reached it" if math.isnan(times) else ", exceeded" if limit is not None and times > limit else ""
@@ -162,7 +164,8 @@ def report(shape: str, found: Mapping[str, Sequence[Outcome]], unit_s: float) ->
         reached = f"{sum(map(math.isfinite, seconds))}/{len(seconds)}"
         final = quantile([outcome.final for outcome in outcomes], 0.5)
         spread, interval = f"{low:.0f} to {high:.0f}", f"{least:.2f} to {most:.2f}"
-        print(f"  {name:20} {reached:>9} {middle:9.0f} {spread:>17} {middle / unit_s:12.1f} {times:9.2f} {interval:>15} {final:6.3f}{told}")
+        over = f"{'<' if math.isinf(middle) else ''}{times:.2f}"
+        print(f"  {name:20} {reached:>9} {middle:9.0f} {spread:>17} {middle / unit_s:12.1f} {over:>9} {interval:>15} {final:6.3f}{told}")
     ours_ms, trials = (quantile([getattr(outcome, name) for outcome in found[OURS]], 0.5) for name in ("decided_ms", "trials"))
     print(f"  ours: {trials:.0f} trials, {ours_ms:.1f} ms of this machine each\n", flush=True)
     return kept
@@ -206,7 +209,7 @@ def main() -> int:
                 )
                 jobs = {(name, seed): pool.submit(play, source, shape, name, seed, settings) for name in names for seed in seeds}
                 found = {name: [jobs[name, seed].result() for seed in seeds] for name in names}
-                kept = report(shape, found, table.full_trial_s()) and kept
+                kept = report(shape, found, table.full_trial_s(), settings.budget_trials) and kept
     return int(not kept)
 
 
