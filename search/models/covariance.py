@@ -5,9 +5,7 @@ A setting's weight is the inverse of a squared length: at 0 it decides nothing. 
 
 import math
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,25 +121,26 @@ class Among:
 class Rows:
     """Rows that are held against others: of the columns of one part, few of them are different.
 
-    Candidates are some generators by some settings behind them.
-
     Args:
         layout: of the columns.
-        rows: (M, columns, and `same` where there is one).
+        parts: of each part different ones (D, its columns), and which of them each row has, (M,).
+        names: (M,), where the layout has a column of names; not a number for a name that nobody else has.
     """
 
-    def __init__(self, layout: Layout, rows: Array) -> None:
-        self._layout = layout
-        self._parts = [_distinct(rows[:, first:end]) for first, end in layout.parts]
-        self._names = None if layout.same is None else rows[:, layout.same]
-        self.count = len(rows)
+    def __init__(self, layout: Layout, parts: Sequence[tuple[Array, Places]], names: Array | None = None) -> None:
+        self._layout, self._parts, self._names = layout, parts, names
+        self.count = len(parts[0][1])
+
+    @classmethod
+    def of(cls, layout: Layout, rows: Array) -> "Rows":
+        """Takes rows (M, columns, and `same` where there is one) as they are."""
+        every = np.arange(len(rows))
+        return cls(layout, [(rows[:, first:end], every) for first, end in layout.parts], None if layout.same is None else rows[:, layout.same])
 
     def take(self, which: Places) -> "Rows":
         """Gives some of the rows."""
-        taken = copy(self)
-        taken._parts = [(distinct, where[which]) for distinct, where in self._parts]
-        taken._names, taken.count = (None if self._names is None else self._names[which]), len(which)
-        return taken
+        parts = [(different, where[which]) for different, where in self._parts]
+        return Rows(self._layout, parts, None if self._names is None else self._names[which])
 
     def against(self, others: Array, shape: Shape) -> "Across":
         """Prepares the covariance with other rows (N, ...) of the same layout."""
@@ -155,8 +154,8 @@ class Across:
         self._layout, self._shape = layout, shape
         self._names, self._others = names, None if layout.same is None else others[:, layout.same]
         self._kernels = [
-            (_matern(_far(distinct, others[:, first:end], _weights(layout, shape, at))), where)
-            for at, ((distinct, where), (first, end)) in enumerate(zip(parts, layout.parts, strict=True))
+            (_matern(_far(different, others[:, first:end], _weights(layout, shape, at))), where)
+            for at, ((different, where), (first, end)) in enumerate(zip(parts, layout.parts, strict=True))
         ]
 
     def block(self, which: slice) -> Array:
@@ -189,14 +188,6 @@ def _weights(layout: Layout, shape: Shape, at: int) -> Array:
     """Gives the weight of each column of a part."""
     first, end = layout.parts[at]
     return np.asarray(shape.weights)[layout.owner[first:end]]
-
-
-def _distinct(rows: Array) -> tuple[Array, Places]:
-    """Gives the different ones of rows (N, columns), and which of them each row is, (N,)."""
-    each: list[Any] = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).reshape(-1).tolist()
-    places: dict[Any, int] = {}
-    where = np.array([places.setdefault(row, len(places)) for row in each], dtype=np.intp)
-    return rows[np.unique(where, return_index=True)[1]], where
 
 
 def _far(left: Array, right: Array, weights: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from search.models.covariance import Layout, Rows, Shape
+from search.models.covariance import Layout, Places, Rows, Shape
 from search.models.model import FEW, Known, Model, Told
 from search.models.surrogate import Surrogate, choose
 
@@ -131,7 +131,7 @@ class Fitted:
         if (process := self._processes.get("distance")) is None:
             mean, spread = np.full(len(generators), self._scale.mean), np.full(len(generators), self._scale.spread)
         else:
-            mean, spread = process.predict(Rows(process.layout, _upstream_rows(generators, marks)))
+            mean, spread = process.predict(Rows.of(process.layout, _upstream_rows(generators, marks)))
         measured = [i for i, (known, mark) in enumerate(zip(generators, marks, strict=True)) if mark in known.distances]
         mean[measured] = self._scale.log(np.array([generators[i].distances[marks[i]] for i in measured]))
         spread[measured] = 0.0
@@ -140,25 +140,31 @@ class Fitted:
     def expect(self, candidates: Sequence[Candidate]) -> Expected:
         """Expects the objectives of candidates, and their seconds behind the generator."""
         model, count, roots = self._model, len(candidates), len(ROOTS)
-        mean, spread = self.distances([candidate.generator for candidate in candidates], [candidate.mark for candidate in candidates])
+        # Many of them are one generator at one mark, with other settings behind it.
+        standing: dict[tuple[Known, float], int] = {}
+        which = np.array([standing.setdefault((candidate.generator, candidate.mark), len(standing)) for candidate in candidates])
+        mean, spread = self.distances([known for known, _ in standing], [mark for _, mark in standing])
         logs = mean[:, None] + spread[:, None] * ROOTS[None]
         # A distance that was measured is one row, not one for each that it might be.
-        times = np.where(spread > 0.0, roots, 1)
-        rows = np.repeat(_rows(model, candidates), times, axis=0)
-        where = (np.cumsum(times) - times)[:, None] + np.where(spread > 0.0, 1, 0)[:, None] * np.arange(roots)[None]
-        if self._scale is not None:
-            rows[where, 0] = self._scale.standard(logs)
+        times = np.where(spread > 0.0, roots, 1)[which]
+        where = (np.cumsum(times) - times)[:, None] + np.where(times > 1, 1, 0)[:, None] * np.arange(roots)[None]
+        each = np.repeat(np.arange(count), times)
+        root = np.zeros(len(each), dtype=np.intp)
+        root[where] = np.arange(roots)
+        distances = self._scale.standard(logs).reshape(-1, 1) if self._scale is not None else np.zeros((logs.size, 1))
+        parts, names = _parts(model, candidates, list(standing), which)
         # All processes behind a generator have their columns laid out alike.
-        weighed = Rows(self._processes["seconds"].layout, rows)
+        layout = self._processes["seconds"].layout
+        rows = Rows(layout, [(distances, which[each] * roots + root), *((different, of[each]) for different, of in parts)], names[each])
         means, spreads = np.zeros((count, roots, len(model.goals))), np.zeros((count, roots, len(model.goals)))
         for i in range(len(model.goals)):
             if i == model.at:
                 assert self._scale is not None
-                means[:, :, i] = self._scale.back(logs)
+                means[:, :, i] = self._scale.back(logs)[which]
             else:
-                found = self._processes[f"objective {i}"].predict(weighed)
+                found = self._processes[f"objective {i}"].predict(rows)
                 means[:, :, i], spreads[:, :, i] = found[0][where], found[1][where]
-        seconds = np.exp(self._processes["seconds"].predict(weighed.take(where[:, roots // 2]))[0])
+        seconds = np.exp(self._processes["seconds"].predict(rows.take(where[:, roots // 2]))[0])
         return Expected(means, spreads, seconds)
 
 
@@ -225,16 +231,43 @@ def _upstream_rows(generators: Sequence[Known], marks: Sequence[float]) -> Array
     return np.column_stack([np.array([known.row for known in generators]), np.log2(1.0 + np.array(marks))])
 
 
-def _rows(model: Model, trials: Sequence[Candidate | Told]) -> Array:
+def _rows(model: Model, trials: Sequence[Told]) -> Array:
     """Lays trials out for the second model: their distance, still 0; downstream settings, family, the generator's settings and mark, and the number
     of the generator at its mark."""
-    settings, columns = model.downstream.columns, {family: i for i, family in enumerate(model.families)}
-    families = np.zeros((len(trials), len(columns)))
-    families[np.arange(len(trials)), [columns[trial.generator.family] for trial in trials]] = math.sqrt(0.5)
-    behind = np.array([trial.row for trial in trials]).reshape(len(trials), settings)
+    behind = np.array([trial.row for trial in trials]).reshape(len(trials), model.downstream.columns)
+    families = _family_rows(model)[[model.families.index(trial.generator.family) for trial in trials]]
     upstream = _upstream_rows([trial.generator for trial in trials], [trial.mark for trial in trials])
-    rows = np.column_stack([np.zeros(len(trials)), behind, families, upstream, np.zeros(len(trials))])
     numbers = np.array([model.number(trial.generator, trial.mark) for trial in trials], dtype=np.float64)
-    # Of generators that nothing stood behind so far, each is its own.
-    rows[:, -1] = np.where(numbers >= 0, numbers, -1.0 - np.arange(len(trials)))
-    return rows
+    # A generator that nothing has stood behind with success is one of its own.
+    numbers = np.where(numbers >= 0, numbers, -1.0 - np.arange(len(trials)))
+    return np.column_stack([np.zeros(len(trials)), behind, families, upstream, numbers])
+
+
+def _parts(
+    model: Model, candidates: Sequence[Candidate], standing: Sequence[tuple[Known, float]], which: Places
+) -> tuple[list[tuple[Array, Places]], Array]:
+    """Lays candidates out as `_rows` does, but for the distance: what of each part is different, and which of that each has; and the numbers of
+    their generators.
+
+    Args:
+        model: what is known.
+        candidates: to be laid out.
+        standing: their generators, with marks.
+        which: (N,): of these, that of each candidate.
+    """
+    behind = {id(candidate.row): candidate.row for candidate in candidates}
+    place = {own: i for i, own in enumerate(behind)}
+    generators, marks = [known for known, _ in standing], [mark for _, mark in standing]
+    families = np.array([model.families.index(known.family) for known in generators])
+    numbers = np.array([model.number(known, mark) for known, mark in standing], dtype=np.float64)
+    parts = [
+        (np.array(list(behind.values())).reshape(len(behind), model.downstream.columns), np.array([place[id(item.row)] for item in candidates])),
+        (_family_rows(model), families[which]),
+        (_upstream_rows(generators, marks), which),
+    ]
+    return parts, np.where(numbers >= 0, numbers, math.nan)[which]
+
+
+def _family_rows(model: Model) -> Array:
+    """Gives a row for each family, two different ones at distance 1."""
+    return math.sqrt(0.5) * np.eye(len(model.families))

@@ -17,7 +17,7 @@ def test_what_was_told_is_expected_there_and_little_is_known_far_away() -> None:
     rows = rng.random((30, 2))
     values = np.sin(3 * rows[:, 0]) + rows[:, 1] ** 2
     process = Surrogate(layout(2), rows, values, choose(layout(2), rows, values))
-    mean, spread = process.predict(Rows(process.layout, np.vstack([rows, [[9.0, 9.0]]])))
+    mean, spread = process.predict(Rows.of(process.layout, np.vstack([rows, [[9.0, 9.0]]])))
     assert np.abs(mean[:-1] - values).max() < 0.02
     assert spread[-1] > 5 * spread[:-1].max()
     assert mean[-1] == pytest.approx(values.mean(), abs=0.2)
@@ -28,7 +28,7 @@ def test_spreads_hold_what_they_promise() -> None:
     rows = rng.random((80, 3))
     values = np.sin(4 * rows[:, 0]) + 0.5 * rows[:, 1] + 0.1 * rng.standard_normal(80)
     shape = choose(layout(3), rows[:50], values[:50])
-    mean, spread = Surrogate(layout(3), rows[:50], values[:50], shape).predict(Rows(layout(3), rows[50:]))
+    mean, spread = Surrogate(layout(3), rows[:50], values[:50], shape).predict(Rows.of(layout(3), rows[50:]))
     inside = np.abs(mean - values[50:]) < 2 * np.sqrt(spread**2 + 0.1**2)
     assert 0.8 <= inside.mean()
     assert np.abs(mean - values[50:]).mean() < 0.5 * np.abs(values[:50].mean() - values[50:]).mean()
@@ -49,7 +49,7 @@ def test_rows_of_one_name_share_what_is_their_own() -> None:
     rows = np.column_stack([rng.random(32), names])
     values = own[names.astype(int)] + 0.05 * rng.standard_normal(32)
     process = Surrogate(layout(1, same=True), rows, values, choose(layout(1, same=True), rows, values))
-    mean, spread = process.predict(Rows(process.layout, np.column_stack([np.full(9, 0.5), np.arange(9.0)])))
+    mean, spread = process.predict(Rows.of(process.layout, np.column_stack([np.full(9, 0.5), np.arange(9.0)])))
     assert np.abs(mean[:8] - own).max() < 0.15
     assert spread[8] > 3 * spread[:8].max(), "of another one nothing is known"
 
