@@ -39,6 +39,7 @@ def test_a_covariance_among_rows_is_the_same_by_whatever_way_of_weights_it_was_c
 def test_rows_are_held_against_others_in_pieces_and_of_them_some_may_be_taken() -> None:
     told, shape = random_rows(12), Shape(weights=(0.0, 1.6, 0.4, 6.4), shares=(1.0, 0.3, 0.1), noise=0.01)
     asked = np.vstack([told[[3, 3, 5]], 1.0 - told[:4]])
+    asked[4, 5] = np.nan  # A name that nobody else has.
     rows, wanted = Rows.of(LAYOUT, asked), by_hand(asked, told, shape)
     covariance = rows.against(told, shape)
     assert np.allclose(np.vstack([covariance.block(slice(0, 4)), covariance.block(slice(4, 8))]), wanted)
