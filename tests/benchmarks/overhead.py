@@ -6,8 +6,8 @@ Full path: suggestion, key lookup and publication in the store, records, steps, 
 the time from the end of the last baseline to that of the last trial, and that of writing the Parquet files and the report. Starting Ray and its
 workers is apart: the last baseline waits until both workers are up. Otherwise Tune would cancel the start of the second one at every end of a trial,
 because an actor is free then, and ask for it anew, so that with empty trials only one would ever work. For Tune's own search counted is the time
-between the first and the last end of a trial. Memory is what the driver, with Tune in it, grew by for each trial: the slope over the last two thirds
-of them (Linux).
+between the first and the last end of a trial. Memory is what the driver, with Tune in it, grew by for each trial (Linux): the median of what twenty
+trials added, over the last two thirds of them, so that the report's libraries, loaded once on the way, do not count.
 """
 
 import argparse
@@ -30,6 +30,8 @@ DRIVER = Path(__file__).resolve().parents[1] / "search" / "driver"
 ROOT = DRIVER.parents[2]
 LIMIT_S = 0.05
 LIMIT_KB = 60
+TWENTY = 20
+"""Trials over which memory is compared."""
 WORKERS = 2
 BASELINES = 2
 """Trials that come first: real images alone, for each of two inspectors."""
@@ -81,7 +83,7 @@ def product(folder: Path, trials: int) -> tuple[float, float, float]:
     start_s = max(ledger.records[number].ended_s for number in range(BASELINES))
     ends = [record.ended_s for record in ledger.records.values() if record.ended_s > start_s]
     last = held[len(held) // 3 :]
-    grown = statistics.linear_regression(range(len(last)), last).slope / 1024
+    grown = statistics.median(after - before for before, after in zip(last[::TWENTY], last[TWENTY::TWENTY], strict=False)) / TWENTY / 1024
     return (max(ends) - start_s + written_s[-1]) / len(ends), written_s[-1] / len(ends), grown
 
 
