@@ -4,7 +4,7 @@ A setting's weight is the inverse of a squared length: at 0 it decides nothing. 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ Places = NDArray[np.intp]
 JITTER = 1e-8
 NEAR = 2
 """Settings of other weights for which distances are corrected, not computed anew."""
+BLOCK = 128
+"""Rows that are weighed at once: larger tables leave the processor's cache, and are taken from the system anew each time."""
 SQRT5 = math.sqrt(5.0)
 
 
@@ -142,26 +144,17 @@ class Rows:
         parts = [(different, where[which]) for different, where in self._parts]
         return Rows(self._layout, parts, None if self._names is None else self._names[which])
 
-    def against(self, others: Array, shape: Shape) -> "Across":
-        """Prepares the covariance with other rows (N, ...) of the same layout."""
-        return Across(self._layout, shape, self._parts, self._names, others)
-
-
-class Across:
-    """The covariance of `Rows` with others, made in pieces."""
-
-    def __init__(self, layout: Layout, shape: Shape, parts: Sequence[tuple[Array, Places]], names: Array | None, others: Array) -> None:
-        self._layout, self._shape = layout, shape
-        self._names, self._others = names, None if layout.same is None else others[:, layout.same]
-        self._kernels = [
+    def against(self, others: Array, shape: Shape) -> Iterator[tuple[slice, Array]]:
+        """Gives the covariance with other rows (N, ...) of the same layout, `BLOCK` of these rows at a time: which they are, and (B, N)."""
+        layout = self._layout
+        kernels = [
             (_matern(_far(different, others[:, first:end], _weights(layout, shape, at))), where)
-            for at, ((different, where), (first, end)) in enumerate(zip(parts, layout.parts, strict=True))
+            for at, ((different, where), (first, end)) in enumerate(zip(self._parts, layout.parts, strict=True))
         ]
-
-    def block(self, which: slice) -> Array:
-        """Gives it for some of the rows, (B, N)."""
-        same = None if self._names is None or self._others is None else self._names[which, None] == self._others[None]
-        return _sum(self._layout, self._shape, [kernel[where[which]] for kernel, where in self._kernels], same)
+        for start in range(0, self.count, BLOCK):
+            block = slice(start, min(start + BLOCK, self.count))
+            same = None if self._names is None else self._names[block, None] == others[:, layout.same][None]
+            yield block, _sum(layout, shape, [kernel[where[block]] for kernel, where in kernels], same)
 
 
 def _sum(layout: Layout, shape: Shape, found: Sequence[Array], same: NDArray[np.bool_] | None) -> Array:

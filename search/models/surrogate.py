@@ -27,8 +27,6 @@ SHARES = (0.02, 0.1, 0.3, 1.0)
 NOISES = (1e-3, 1e-2, 0.1, 0.4)
 """Levels of the variance of what is not explained, in units of the covariance's."""
 PASSES = 2
-BLOCK = 128
-"""Rows that are weighed at once: larger tables leave the processor's cache, and are taken from the system anew each time."""
 
 
 class Surrogate:
@@ -55,10 +53,7 @@ class Surrogate:
     def predict(self, rows: Rows) -> tuple[Array, Array]:
         """Gives mean and standard deviation of what rows (M) would give without noise, (M,) each."""
         mean, variance = np.empty(rows.count), np.empty(rows.count)
-        covariance = rows.against(self._rows, self._shape)
-        for start in range(0, rows.count, BLOCK):
-            block = slice(start, start + BLOCK)
-            across = covariance.block(block)
+        for block, across in rows.against(self._rows, self._shape):
             mean[block] = across @ self._answer
             part = dtrtrs(self._factor, across.T, lower=1)[0]
             variance[block] = self._self - np.einsum("ij,ij->j", part, part)

@@ -30,8 +30,8 @@ DRIVER = Path(__file__).resolve().parents[1] / "search" / "driver"
 ROOT = DRIVER.parents[2]
 LIMIT_S = 0.05
 LIMIT_KB = 60
-TWENTY = 20
-"""Trials over which memory is compared."""
+STEP = 20
+"""Trials between two looks at memory."""
 WORKERS = 2
 BASELINES = 2
 """Trials that come first: real images alone, for each of two inspectors."""
@@ -83,7 +83,7 @@ def product(folder: Path, trials: int) -> tuple[float, float, float]:
     start_s = max(ledger.records[number].ended_s for number in range(BASELINES))
     ends = [record.ended_s for record in ledger.records.values() if record.ended_s > start_s]
     last = held[len(held) // 3 :]
-    grown = statistics.median(after - before for before, after in zip(last[::TWENTY], last[TWENTY::TWENTY], strict=False)) / TWENTY / 1024
+    grown = statistics.median(after - before for before, after in zip(last[::STEP], last[STEP::STEP], strict=False)) / STEP / 1024
     return (max(ends) - start_s + written_s[-1]) / len(ends), written_s[-1] / len(ends), grown
 
 

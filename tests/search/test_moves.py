@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_study import fixed_cost, make_study
 from hypothesis import given
@@ -219,17 +220,15 @@ def test_failed_generators_are_neither_reused_nor_promoted() -> None:
     assert {play.asked[number].move for number in range(4, 8)} == {"explore"}
 
 
-def test_what_fails_behind_a_generator_is_avoided_and_the_generator_kept() -> None:
-    """Amounts above 0.4 cannot be had, as where a filter lets too little pass: the search learns to ask for less, of the same generators too."""
-    play = Play(trials=48)
+def spoils(move: Move) -> bool:
+    """Amounts above 0.4 cannot be had, as where a filter lets too little pass."""
+    return move.kind != "baseline" and move.fixed["synthesis.fraction"] > 0.4
 
-    def spoils(move: Move) -> bool:
-        return move.kind != "baseline" and move.fixed["synthesis.fraction"] > 0.4
 
-    made = []
-    for _ in range(48):
+def play_where_much_spoils() -> tuple[Play, list[Move]]:
+    play, made = Play(trials=48), []
+    for number in range(48):
         made.append(move := play.take(end=False))
-        number = len(play.asked) - 1
         if spoils(move):
             failed = Record(
                 trial=number, state="failed", failure="collapsed", failed_in="pool", started_s=0.0, ended_s=1.0, epoch=1, rungs={"5": 0.1}
@@ -239,11 +238,31 @@ def test_what_fails_behind_a_generator_is_avoided_and_the_generator_kept() -> No
             play.now.tell(failed)
         else:
             play.end(number, *(outcome(move.fixed) if move.kind != "baseline" else (0.5, None)))
+    return play, made
+
+
+def test_what_fails_behind_a_generator_is_avoided_and_the_generator_kept() -> None:
+    """The search learns to ask for less, of the same generators too."""
+    play, made = play_where_much_spoils()
     chosen = [spoils(move) for move in made[16:] if "expected" in move.reason]
     assert len(chosen) > 20
     assert sum(chosen) / len(chosen) < 0.25
     spoiled = {number for number, record in play.records.items() if record.state == "failed"}
     assert any(move.kind == "reuse" and move.parent in spoiled for move in made), "its rung was measured, so the generator stands there"
+
+
+def test_what_is_expected_of_a_trial_does_not_hang_on_the_others_that_are_weighed() -> None:
+    """As it would if a generator that nothing stood behind so far could pass for one behind which a trial has failed."""
+    play, _ = play_where_much_spoils()
+    model = play.moves().model
+    fitted = Expectations(model).fit()
+    assert fitted is not None
+    ladder = {family: play.study.ladder(family) for family in play.study.families}
+    candidates = list(Proposals(play.study.space, model, ladder, random.Random(0), KINDS).candidates(fitted))
+    one, other = fitted.expect(candidates), fitted.expect(candidates[::-1])
+    assert len(candidates) > len(play.asked)
+    for found, again in ((one.means, other.means), (one.spreads, other.spreads), (one.seconds, other.seconds)):
+        assert np.allclose(found, again[::-1], rtol=1e-6, atol=1e-9)
 
 
 def test_confirmation_waits_for_all_and_takes_fresh_seeds() -> None:

@@ -2,7 +2,7 @@ from itertools import product
 
 import numpy as np
 
-from search.models.covariance import Among, Layout, Rows, Shape
+from search.models.covariance import BLOCK, Among, Layout, Rows, Shape
 
 LAYOUT = Layout(owner=np.array([0, 1, 1, 2, 3]), parts=((0, 3), (3, 5)), terms=((0,), (0, 1)), same=5)
 
@@ -36,12 +36,15 @@ def test_a_covariance_among_rows_is_the_same_by_whatever_way_of_weights_it_was_c
         assert np.array_equal(factor, np.tril(factor))
 
 
+def across(rows: Rows, told: np.ndarray, shape: Shape) -> np.ndarray:
+    return np.vstack([block for _, block in rows.against(told, shape)])
+
+
 def test_rows_are_held_against_others_in_pieces_and_of_them_some_may_be_taken() -> None:
     told, shape = random_rows(12), Shape(weights=(0.0, 1.6, 0.4, 6.4), shares=(1.0, 0.3, 0.1), noise=0.01)
-    asked = np.vstack([told[[3, 3, 5]], 1.0 - told[:4]])
+    asked = np.vstack([told[[3, 3, 5]], 1.0 - np.tile(told, (BLOCK // 12, 1)), told])
     asked[4, 5] = np.nan  # A name that nobody else has.
     rows, wanted = Rows.of(LAYOUT, asked), by_hand(asked, told, shape)
-    covariance = rows.against(told, shape)
-    assert np.allclose(np.vstack([covariance.block(slice(0, 4)), covariance.block(slice(4, 8))]), wanted)
+    assert len(asked) > BLOCK and np.allclose(across(rows, told, shape), wanted)
     taken = rows.take(np.array([6, 0]))
-    assert taken.count == 2 and np.allclose(taken.against(told, shape).block(slice(0, 2)), wanted[[6, 0]])
+    assert taken.count == 2 and np.allclose(across(taken, told, shape), wanted[[6, 0]])
