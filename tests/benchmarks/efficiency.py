@@ -164,7 +164,7 @@ def report(shape: str, found: Mapping[str, Sequence[Outcome]], unit_s: float, bu
         reached = f"{sum(map(math.isfinite, seconds))}/{len(seconds)}"
         final = quantile([outcome.final for outcome in outcomes], 0.5)
         spread, interval = f"{low:.0f} to {high:.0f}", f"{least:.2f} to {most:.2f}"
-        over = f"{'<' if math.isinf(middle) else ''}{times:.2f}"
+        over = f"<{math.ceil(100 * times) / 100:.2f}" if math.isinf(middle) and math.isfinite(times) else f"{times:.2f}"
         print(f"  {name:20} {reached:>9} {middle:9.0f} {spread:>17} {middle / unit_s:12.1f} {over:>9} {interval:>15} {final:6.3f}{told}")
     ours_ms, trials = (quantile([getattr(outcome, name) for outcome in found[OURS]], 0.5) for name in ("decided_ms", "trials"))
     print(f"  ours: {trials:.0f} trials, {ours_ms:.1f} ms of this machine each\n", flush=True)

@@ -141,6 +141,7 @@ def test_the_table_of_real_trials_is_large_enough_to_tell_strategies_apart() -> 
     behind = {frozenset((name, value) for name, value in params.items() if not name.startswith("generator.")) for params in _all(table)}
     assert len(behind) >= 8 and len(table.points) == table.generators * len(table.marks) * len(behind)
     assert not table.about.notes and table.about.provenance["commits"], "measured, and by which code"
+    assert table.about.provenance["seeds"] >= 2, "one seed of a small inspector says little"
 
 
 def _all(table: Table) -> list[Mapping[str, Any]]:
