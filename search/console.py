@@ -5,6 +5,7 @@ The runner calls the methods of `Console`, from one thread; nothing here decides
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -73,6 +74,7 @@ class Console:
         self._header = Header(study="", run="", objectives=(), planned=0, workers=1)
         self._running: dict[int, _Running] = {}
         self._finished: list[tuple[Asked, Record]] = []
+        self._unhealthy: Counter[tuple[str, str | None]] = Counter()
         self._left: Forecast | None = None
         self._pairs = Pairs({})
         self._trusted_after = 0
@@ -83,6 +85,7 @@ class Console:
         """Prints the header and starts to show what follows."""
         self._header, self._started_s = header, time.monotonic()
         self._finished = list(header.finished)
+        self._unhealthy = Counter(sign for ended in self._finished for sign in _signs(*ended))
         self._pairs = Pairs(dict(header.objectives), self._finished)
         self._left = header.left(self._finished)
         arrows = {"maximize": "up", "minimize": "down"}
@@ -117,7 +120,7 @@ class Console:
         self._console.print(Text(f"#{asked.trial} {reason}; the trial is run again and goes on from what is stored", style="yellow"))
 
     def finished(self, asked: Asked, record: Record) -> None:
-        """A trial ended; a failure is told at once."""
+        """A trial ended; a failure is told at once, and what looks wrong about a family's trials the first time."""
         with self._lock:
             self._running.pop(asked.trial, None)
             self._finished.append((asked, record))
@@ -125,8 +128,10 @@ class Console:
             self._left = self._header.left(self._finished)
         if record.state == "pruned":
             self._console.print(Text(f"#{asked.trial} {record.message}", style="dim"))
-        for text in record.health.values():
-            self._console.print(Text(f"#{asked.trial} {text}", style="yellow"))
+        for sign, text in _signs(asked, record).items():
+            self._unhealthy[sign] += 1
+            if self._unhealthy[sign] == 1:
+                self._console.print(Text(f"#{asked.trial} {text}", style="yellow"))
         if record.state == "failed":
             folder = f"{self._header.run}/trials/{asked.trial:05d}"
             said = f" ({record.message})" if record.message else ""
@@ -146,6 +151,9 @@ class Console:
                 self._console.print(best)
             if (weak := self._weak()) is not None:
                 self._console.print(weak)
+            if self._unhealthy:
+                told = ", ".join(f"{family} {what.replace('_', ' ')} {count}" for (what, family), count in self._unhealthy.most_common())
+                self._console.print(Text(f"trials that look wrong: {told}; the report lists them", style="yellow"))
         self._console.print(Text(reason))
 
     def _tick(self) -> None:
@@ -229,6 +237,12 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _signs(asked: Asked, record: Record) -> dict[tuple[str, str | None], str]:
+    """Lists what looks wrong about a trial: (name, family) -> text."""
+    family = Trial(asked, record).family
+    return {(name, family): text for name, text in record.health.items()}
 
 
 def _stage(progress: Progress | None) -> str:

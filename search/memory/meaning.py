@@ -171,7 +171,7 @@ def _other_data(study: Study, earlier: EarlierRun) -> list[str]:
     except SettingsError:
         return ["its data section cannot be read any more"]
     here = to_plain(study.data)
-    return [f"data.{name} {say(there[name])}, here {say(here[name])}" for name in here if name not in ELSEWHERE and there[name] != here[name]]
+    return [f"data.{name} {_value(there[name])}, here {_value(here[name])}" for name in here if name not in ELSEWHERE and there[name] != here[name]]
 
 
 def _reference(earlier: EarlierRun) -> dict[str, Any]:
@@ -192,6 +192,11 @@ def _inspector(params: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def _versions(earlier: EarlierRun) -> Mapping[str, Any]:
     found = earlier.environment.get("code")
     return found if isinstance(found, Mapping) else {}
+
+
+def _value(plain: Any) -> str:
+    """Writes what a setting of the data is; a list there is no choice."""
+    return (", ".join(map(str, plain)) or "none") if isinstance(plain, list | tuple) else say(plain)
 
 
 def say(plain: Any) -> str:

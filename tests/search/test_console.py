@@ -160,9 +160,13 @@ def test_what_was_stopped_what_looks_wrong_and_whom_rungs_mislead_is_said() -> N
         console.finished(asked, _record(trial, scores={"val_accuracy": 0.1 * trial}, rungs={"2": 0.1 * trial}))
     console.finished(_asked(8), _record(8, "pruned", message="stopped at 2 kimg: 5 of 7 stand better", rungs={"2": 9.0}))
     console.finished(_asked(9), _record(9, health={"memorised": "90% of the synthetic images are copies"}))
+    console.finished(_asked(10), _record(10, health={"memorised": "91% of the synthetic images are copies"}))
+    console.finished(_asked(11, family="gan"), _record(11, health={"memorised": "92% of the synthetic images are copies"}))
     console.stopped("done.")
     said = out.getvalue()
     assert "#8 stopped at 2 kimg: 5 of 7 stand better" in said and "#9 90% of the synthetic images are copies" in said
+    assert "#10" not in said and "#11 92% of" in said, "once for a family"
+    assert "trials that look wrong: dcgan memorised 2, gan memorised 1; the report lists them" in said
     assert "rung scores: dcgan weak, so that none is stopped by it (rank correlation -1.00" in said
 
 

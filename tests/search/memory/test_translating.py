@@ -114,6 +114,7 @@ def test_equal_runs_differ_in_nothing_that_matters() -> None:
         (("data.size_px=64",), "data.size_px 32, here 64"),
         (("data.val_fraction=0.3",), "data.val_fraction 0.2, here 0.3"),
         (("data.procedural.seed=3",), "data.procedural"),
+        (("data.added=[dent]",), "data.added none, here dent"),
         (("seed=4",), "distances in features of an inspector of seed 0, here 4"),
         (("space.inspector.kind=[mobilenet_v2, fcn]",), "distances in features of another inspector"),
     ],
