@@ -166,6 +166,12 @@ def notes(run: Run, found: Verdict) -> list[str]:
         told.append(f"The run {data['since']}, which data.since names, is not there or cannot be read: nothing is compared with it.")
     if run.ended is not None:
         told.append(f"The search ended before its trials were through. {run.ended}.")
+    judged = min((trial.number for trial in run.complete(searched=False)), default=None)
+    if judged is not None and (later := sum(trial.searched and trial.number > judged for trial in run.trials)):
+        told.append(
+            f"The search went on, by {later} trials, after #{judged} had been judged on the test split. Nothing read there has chosen a trial; "
+            "but who goes on until a verdict pleases will find one that does, which only fresh test images can hold up."
+        )
     if found.seeds and found.seeds < 5:
         seeds = f"{found.seeds} seeds of the generator" if "generator" in found.paired else f"{found.seeds} seeds"
         told.append(f"{seeds} make a wide and rough interval; it covers what the seeds change, not which images were tested.")

@@ -224,6 +224,8 @@ def refresh(ledger: Ledger) -> None:
 
 def _header(study: Study, plan: Plan, asker: Asker, ledger: Ledger, means: Means, where: str, ending: Ending) -> Header:
     stopping, confirmations = study.search.stopping, most(study)
+    # A study that was extended may confirm others besides.
+    confirmed = sum(ledger.asked[number].move == "confirm" for number in ledger.records)
     facts = {"data": _data(study, ledger.run), "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
     if (used := ending.used({})) is not None:
         facts["budget"] = f"{used} used"
@@ -237,7 +239,7 @@ def _header(study: Study, plan: Plan, asker: Asker, ledger: Ledger, means: Means
         study=study.name,
         run=str(ledger.run),
         objectives=[(item.score, item.direction) for item in study.objectives],
-        planned=plan.trials + confirmations.real + confirmations.leaders + confirmations.twins + confirmations.race,
+        planned=plan.trials + confirmed + confirmations.real + confirmations.leaders + confirmations.twins + confirmations.race,
         bounds=Bounds(stopping.least_results, stopping.least_correlation, stopping.least_low),
         workers=means.workers,
         facts=facts,

@@ -54,7 +54,8 @@ def continue_study(saved: Study, now: Study, *, extend: bool | Extension = False
         cure = (
             "Give --extend to go on with more trials."
             if only_growth
-            else "Undo the change to continue, or start another run: --name NAME keeps both, --fresh begins this one anew."
+            else f"Undo the change to continue ({saved.run_folder / 'study.yaml'} is the study as it was begun, with what --set said), "
+            "or start another run: --name NAME keeps both, --fresh begins this one anew."
         )
         raise StudyError(f"{saved.run_folder}: the study file was changed since this run began:\n" + "\n".join(lines) + f"\n{cure}")
     resources = replace(now.resources, precision=saved.resources.precision)
