@@ -167,14 +167,14 @@ def played(table: Table, *, seed: int, trials: int) -> list[Remembered]:
 def test_a_search_that_is_told_of_its_table_is_faster_and_starts_of_another_do_not_hurt() -> None:
     """On a made-up table, with nothing of the earlier study in the store: all that is saved is what need not be found out again."""
     table, other = random_table(1), random_table(101)
-    study = table_study(table, seed=1, trials=40)
     yardstick = Yardstick(table)
-    starts = [replace(item, use="start") for item in best(played(other, seed=51, trials=40), study)]
-    plans = {
-        "cold": study_plan(study, table),
-        "told": study_plan(study, table, earlier=played(table, seed=51, trials=40)),
-        "starts": study_plan(study, table, starts=Memory(trials=starts).starts(study)),
-    }
-    seconds = {name: yardstick.seconds_to(replay(plan, table, workers=2), 0.9) for name, plan in plans.items()}
-    assert seconds["told"] < 0.7 * seconds["cold"]
-    assert seconds["starts"] < 1.2 * seconds["cold"]
+    shares: dict[str, list[float]] = {"cold": [], "starts": []}
+    for seed in (1, 3, 5):
+        study = table_study(table, seed=seed, trials=40)
+        starts = [replace(item, use="start") for item in best(played(other, seed=50 + seed, trials=40), study)]
+        cold = replay(study_plan(study, table), table, workers=2)
+        told = replay(study_plan(study, table, earlier=played(table, seed=50 + seed, trials=40)), table, workers=2)
+        assert yardstick.seconds_to(told, 0.9) < 0.7 * yardstick.seconds_to(cold, 0.9)
+        shares["cold"].append(yardstick.share_at(cold))
+        shares["starts"].append(yardstick.share_at(replay(study_plan(study, table, starts=Memory(trials=starts).starts(study)), table, workers=2)))
+    assert np.mean(shares["starts"]) > np.mean(shares["cold"]) - 0.05, shares
