@@ -169,8 +169,8 @@ def notes(run: Run, found: Verdict) -> list[str]:
     judged = min((trial.number for trial in run.complete(searched=False)), default=None)
     if judged is not None and (later := sum(trial.searched and trial.number > judged for trial in run.trials)):
         told.append(
-            f"The search went on, by {later} trials, after #{judged} had been judged on the test split. Nothing read there has chosen a trial; "
-            "but who goes on until a verdict pleases will find one that does, which only fresh test images can hold up."
+            f"The search went on after #{judged} had been judged on the test split; trials since then: {later}. Nothing read there has chosen a "
+            "trial; but who goes on until a verdict pleases will find one that does, which only fresh test images can hold up."
         )
     if found.seeds and found.seeds < 5:
         seeds = f"{found.seeds} seeds of the generator" if "generator" in found.paired else f"{found.seeds} seeds"

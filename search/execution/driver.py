@@ -224,7 +224,7 @@ def refresh(ledger: Ledger) -> None:
 
 def _header(study: Study, plan: Plan, asker: Asker, ledger: Ledger, means: Means, where: str, ending: Ending) -> Header:
     stopping, confirmations = study.search.stopping, most(study)
-    # A study that was extended may confirm others besides.
+    # A study that goes on after it was judged may have other leaders, whose confirmations come on top.
     confirmed = sum(ledger.asked[number].move == "confirm" for number in ledger.records)
     facts = {"data": _data(study, ledger.run), "where": f"{where}, {means.workers} at once", "report": str(ledger.run / "report.html")}
     if (used := ending.used({})) is not None:

@@ -190,7 +190,8 @@ def again(folder: Path, strategy: str, seeds: int) -> tuple[float, ...]:
     found, params = max(searched(folder, strategy, study.objectives[0].score), key=lambda item: item[0])
     recipe = recipe_builder(study)(params, units=tuple(Unit(generator=0, inspector=seed) for seed in range(1, seeds + 1)), judge=True)
     ended = next(item for item in run_trial(recipe, Store(folder / "store"), device="cpu", threads=1) if isinstance(item, Scores))
-    return found, *(float(ended.values[f"{split}_macro_f1"] or 0.0) for split in ("val", "test"))
+    means = (ended.values[f"{split}_macro_f1"] for split in ("val", "test"))
+    return found, *(math.nan if mean is None else mean for mean in means)
 
 
 def searched(folder: Path, strategy: str, score: str) -> Iterator[tuple[float, Mapping[str, Any]]]:
