@@ -16,7 +16,7 @@ CLASSES = ["crazing", "inclusion", "patches", "pitted", "rolled-in", "scratches"
 FAMILIES = ["dcgan", "lm_gan", "pe_gan", "wgan_gp"]
 INSPECTORS = ["mobilenet_v2", "resnet18"]
 START_S = 1_700_000_000.0
-TILE_PX, GAP_PX, COLUMNS = 64, 2, 6
+TILE_PX, GAP_PX, COLUMNS = 64, 2, 8
 ROWS = ["real", "synthetic", "nearest"]
 
 

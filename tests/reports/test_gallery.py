@@ -30,7 +30,7 @@ def test_the_best_trials_are_shown(finished_run: Path) -> None:
     assert {"dcgan", "lm_gan", "pe_gan", "wgan_gp"} <= {sheet.title.split()[1] for sheet in found}
     assert len({sheet.trial for sheet in found}) == len(found) <= gallery.SHEETS
     sheet = found[0]
-    assert (sheet.columns, sheet.lines) == (6, 18) and sheet.gap == pytest.approx(2 / 64)
+    assert (sheet.columns, sheet.lines) == (8, 18) and sheet.gap == pytest.approx(2 / 64)
     assert [row.cls for row in sheet.rows][:2] == ["crazing", "inclusion"]
     # The second class has lines 3 to 5: real, synthetic, nearest.
     assert sheet.rows[1].real[2] == gallery.Tile(2, 3)

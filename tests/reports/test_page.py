@@ -112,19 +112,36 @@ def test_time_is_said_as_people_say_it() -> None:
     assert [page.duration(seconds) for seconds in (5, 89, 120, 5000, 7200)] == ["5 s", "89 s", "2 min", "83 min", "2.0 h"]
 
 
-@pytest.mark.browser
-def test_a_browser_draws_it_without_a_network(html: str, finished_run: Path) -> None:
+def browsed(address: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Opens a page in Chromium without a network: its DOM once the scripts ran, and what the console said."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
-    address = f"file://{finished_run}/report.html#trial-4"
-    command = [browser, *options, "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", address]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    always = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    command = [browser, *always, "--enable-logging=stderr", "--virtual-time-budget=5000", *options, "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+@pytest.mark.browser
+def test_a_browser_draws_it_without_a_network(html: str, finished_run: Path) -> None:
+    told = browsed(f"file://{finished_run}/report.html#trial-4")
     assert "CONSOLE" not in told.stderr, "a script complained"
     drawn = re.findall(r'id="plot-([a-z_]+)"[^>]*class="[^"]*js-plotly-plot|class="[^"]*js-plotly-plot[^"]*" id="plot-([a-z_]+)"', told.stdout)
     assert len(drawn) == len(payload(html)["figures"])
     assert re.search(r'<aside id="drawer"(?![^>]*hidden)[^>]*>.*?#4 ', told.stdout, re.DOTALL), "the trial of the address is open"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [780, 885, 1400])
+def test_the_pictures_of_a_class_stand_in_one_line(html: str, tmp_path: Path, width: int) -> None:
+    """Beside the real ones as in a column of their own."""
+    lines = "[...document.querySelectorAll('.strip')].map(strip => new Set([...strip.children].map(tile => tile.offsetTop)).size)"
+    counted = f"<script>addEventListener('load', () => {{ document.body.dataset.lines = {lines}; }});</script></body>"
+    (tmp_path / "report.html").write_text(html.replace("</body>", counted), encoding="utf-8")
+    told = browsed(f"file://{tmp_path}/report.html", f"--window-size={width},900")
+    found = re.search(r'data-lines="([\d,]+)"', told.stdout)
+    assert found is not None
+    assert set(found[1].split(",")) == {"1"}
 
 
 def test_the_ranking_tells_tests_shares_of_the_variance_and_who_was_dropped(tmp_path: Path, fake_run: Callable[..., Path]) -> None:
