@@ -1,7 +1,6 @@
 """Runs a study from beginning to end: prepares it, shares out what the machine or the cluster has, drives its trials, and ends with an exit code."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from cluster.resources import default_workers, detect
 from search.execution.driver import TRIAL_FUNCTION, Means, Watcher, drive
@@ -57,7 +56,7 @@ def _refuse_budget(study: Study, ledger: Ledger, means: Means) -> None:
     """Refuses a budget with which there is no point in starting; other runs are read only where there is one."""
     if study.search.budget.amounts:
         own = [took(ledger.asked[number], record) for number, record in ledger.records.items()]
-        earlier = earlier_trials(Path(study.storage.runs), device=means.device, leave_out=study.run_folder)
+        earlier = earlier_trials(study, device=means.device)
         refuse_budget(study, ledger.records, own, earlier, workers=means.workers, gpus=means.gpus_per_trial)
 
 

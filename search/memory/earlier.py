@@ -66,6 +66,12 @@ class EarlierRun:
         return dict(flatten(self.section("space"), known))
 
 
+def folder_of(given: str) -> Path:
+    """Gives the folder of a run that is named by it or by its trials.parquet."""
+    place = Path(given).expanduser()
+    return place.parent if place.suffix == ".parquet" else place
+
+
 def read_earlier(given: str, study: Study) -> EarlierRun:
     """Reads a run.
 
@@ -76,8 +82,7 @@ def read_earlier(given: str, study: Study) -> EarlierRun:
     Raises:
         Unusable: it is no run, is the study's own, lacks a file or a column, or has no finished trial of a search.
     """
-    place = Path(given).expanduser()
-    folder = place if place.suffix != ".parquet" else place.parent
+    place, folder = Path(given).expanduser(), folder_of(given)
     if folder.resolve() == study.run_folder.resolve():
         raise Unusable(f"{given}: this is the study's own run, which knows its trials anyway; name another one")
     if not place.exists():

@@ -82,7 +82,7 @@ def foresee(study: Study, means: Means, *, fresh: bool, extend: bool | Extension
     else:
         study = continue_study(load_study(run / "study.yaml"), study, extend=extend)
     own = [took(trial.asked, trial.record) for trial in records.values() if trial.record is not None]
-    earlier = earlier_trials(Path(storage.runs), device=means.device, leave_out=run)
+    earlier = earlier_trials(study, device=means.device)
     ended = {number: trial.record for number, trial in records.items() if trial.record is not None}
     refuse_budget(study, ended, own, earlier, workers=means.workers, gpus=means.gpus_per_trial)
     with tempfile.TemporaryDirectory(prefix="tundish-dry-") as folder:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from reports.records import Asked, Record, RecordError
 from reports.run import read_run
 from search.confirm import TWIN, Left, left, most
+from search.memory.earlier import folder_of
 from search.studies.recipes import baseline_params
 from search.studies.study import Study
 
@@ -144,18 +145,17 @@ def covered_s(spans: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def earlier_trials(runs: Path, *, device: str, leave_out: Path) -> list[Took]:
+def earlier_trials(study: Study, *, device: str) -> list[Took]:
     """Reads what the trials of other runs took on the same kind of device; a run that cannot be read says nothing.
 
     Args:
-        runs: folder of the runs.
+        study: what is foreseen. The runs beside its own are read, and those that it learns from, wherever they lie.
         device: cpu or cuda.
-        leave_out: the run that is foreseen.
     """
+    beside = (path.parent for path in Path(study.storage.runs).glob("*/study.yaml"))
+    folders = {folder.resolve() for folder in (*beside, *map(folder_of, study.search.warm_start))}
     found = []
-    for folder in sorted(path.parent for path in runs.glob("*/study.yaml")):
-        if folder.resolve() == leave_out.resolve():
-            continue
+    for folder in sorted(folders - {study.run_folder.resolve()}):
         with contextlib.suppress(RecordError):
             found += [took(trial.asked, trial.record) for trial in read_run(folder).trials if trial.record is not None]
     return [item for item in found if item.device == device]

@@ -96,6 +96,11 @@ def test_a_run_that_has_begun_is_foreseen_from_its_own_trials(tmp_path: Path, mo
     assert files(tmp_path) == before
     other = foresee("study=other", function=trial)
     assert "9 trials of other runs" in other and files(tmp_path) == before
+    elsewhere, learns = "storage.runs=elsewhere", "search.warm_start=[runs/small]"
+    assert "other runs" not in foresee("study=other", elsewhere, function=trial)
+    assert "9 trials of other runs" in foresee("study=other", elsewhere, learns, function=trial), "those that it learns from, wherever they lie"
+    assert "9 trials of other runs" in foresee("study=other", learns, function=trial), "once"
+    assert files(tmp_path) == before
 
 
 def test_what_cannot_be_run_is_refused_as_a_run_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: str) -> None:
