@@ -185,13 +185,16 @@ def _probed(study: Study, store: Beside, means: Means, known: Sequence[Took], sa
     for family in study.families:
         if not any(item.family == family and item.kimg_s is not None for item in like):
             points[family] = at_lowest_mark(study, study.space.defaults({"generator.family": family}))
-    found = []
+    found: list[Took] = []
     for name, point in points.items():
+        # One whose results are not known would be missing in the sum: the others need not be weighed then.
+        weigh = all(item.stored_gib is not None for item in found)
         say(f"measuring a few steps of {name}")
         try:
-            measured = probe(_recipe(study, point), store, function=means.function, device=means.device, threads=means.threads)
+            measured = probe(_recipe(study, point), store, function=means.function, device=means.device, threads=means.threads, weigh=weigh)
         except TrialFailure as failure:
             say(f"{name} could not be measured: {failure}")
             continue
         found += [measured] if measured is not None else []
-    return found
+    weighed = all(item.stored_gib is not None for item in found)
+    return found if weighed else [item._replace(stored_gib=None) for item in found]

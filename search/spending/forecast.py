@@ -108,7 +108,7 @@ def forecast(
         trials=ahead.trials,
         hours=_range(wall / 3600),
         gpu_hours=_range(work * gpus / 3600),
-        disk_gib=_disk(ahead, like, rng),
+        disk_gib=_disk(study, ahead, like, rng),
         from_trials=len(like),
     )
 
@@ -243,15 +243,24 @@ def _draw(group: Group, rng: np.random.Generator) -> tuple[Array, Array]:
     return seconds.sum(axis=1) * (group.trials / drawn), seconds.max(axis=1)
 
 
-def _disk(ahead: Todo, like: Sequence[Took], rng: np.random.Generator) -> Range | None:
-    """Says what is stored: a trial of the search may hold a new generator, all others are inspectors and what they said."""
-    searched = np.array([item.stored_gib for item in like if item.stored_gib is not None and item.move not in ("baseline", "confirm")])
-    real = np.array([item.stored_gib for item in like if item.stored_gib is not None and item.move in ("baseline", "confirm")])
-    rest = ahead.trials - ahead.search - ahead.confirm_race  # What a race stores is that of the judging.
-    if (ahead.search and not len(searched)) or (rest and not len(real)):
+def _disk(study: Study, ahead: Todo, like: Sequence[Took], rng: np.random.Generator) -> Range | None:
+    """Says what is stored: a trial of the search may hold a new generator, and so does a repeat of one; all else are inspectors and what they said.
+
+    What a race stores is that of the judging.
+    """
+    stored = [(item.family is None or item.move == "confirm", item.stored_gib / item.units) for item in like if item.stored_gib is not None]
+    searched, inspected = (np.array([gib for without, gib in stored if without == kind]) for kind in (False, True))
+    settings = study.search.confirm
+    pairs = settings.layout.pairs(settings.seeds)
+    anew = len({generator for generator, _ in pairs}) if settings.retrain_generator or settings.generators else 0
+    twins = ahead.confirm_twins if _inspectors_vary(study) else 0
+    with_generator = ahead.search + ahead.confirm_leaders * anew
+    without = len(ahead.baselines) + (ahead.confirm_real + twins) * settings.seeds + ahead.confirm_leaders * (len(pairs) - anew)
+    if (with_generator and not len(searched)) or (without and not len(inspected)):
         return None
+    folds = study.resolved.folds if study.resolved is not None else max(1, study.data.folds)
     total = np.zeros(DRAWS)
-    for count, pool in ((ahead.search, searched), (rest, real)):
+    for count, pool in ((with_generator * folds, searched), (without * folds, inspected)):
         if count:
             total += _draw(Group(count, pool, UNSURE / math.sqrt(len(pool))), rng)[0]
     return _range(total)

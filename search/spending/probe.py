@@ -1,4 +1,5 @@
-"""A few steps of each generator family and inspector, measured where no earlier run tells how long they take. Nothing of it is published.
+"""A few steps of each generator family and inspector, measured where no earlier run tells how long they take, and what they store. Nothing of it
+is published.
 
 A trial runs in a store that lies beside the real one: it finds there what the real one has, and what it makes goes with it. Called by the dry run.
 """
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.spending.took import Took
+from trainables.errors import TrialFailure
 from trainables.progress import Progress, Scores
 from trainables.recipe import Recipe
 from trainables.registry import resolve
@@ -18,6 +20,8 @@ PROBE_S = 5.0
 """Seconds of training that are watched of each; reports come every two."""
 MOST_S = 60.0
 """Seconds after which a probe that has not come to its training is given up."""
+BRIEF_KIMG, BRIEF_EPOCHS = 1e-3, 1
+"""How short the trainings are of a trial that is run to its end for the size of its results, within `MOST_S` again."""
 
 
 class Beside(Store):
@@ -74,8 +78,11 @@ def first_stage(recipe: Recipe, store: Asking, *, function: str, device: str, th
     return None
 
 
-def probe(recipe: Recipe, store: Beside, *, function: str, device: str, threads: int) -> Took | None:
-    """Measures a few steps: of a recipe's generator, or of its inspector where it has none; None where it trains nothing that could be measured."""
+def probe(recipe: Recipe, store: Beside, *, function: str, device: str, threads: int, weigh: bool = True) -> Took | None:
+    """Measures a few steps: of a recipe's generator, or of its inspector where it has none; None where it trains nothing that could be measured.
+
+    What it stores is measured too, with `weigh` and where that does not take long.
+    """
     stage = "inspector" if recipe.generator is None else "generator"
     marks: list[tuple[float, float]] = []
     begun = time.monotonic()
@@ -111,9 +118,31 @@ def probe(recipe: Recipe, store: Beside, *, function: str, device: str, threads:
         wall_s=0.0,
         kimg_s=rate if part is not None else None,
         rest_s=rate if part is None else None,
-        stored_gib=None,
+        stored_gib=stored_gib(recipe, store, function=function, device=device, threads=threads) if weigh else None,
         gpus=0.0,
     )
+
+
+def stored_gib(recipe: Recipe, store: Beside, *, function: str, device: str, threads: int) -> float | None:
+    """Weighs what a unit of a recipe stores, in GiB, by a trial with the shortest of trainings: weights and images are as large as after long ones.
+
+    Returns:
+        None where it takes too long or fails.
+    """
+    inspector = replace(recipe.inspector, settings={**recipe.inspector.settings, "epochs": BRIEF_EPOCHS})
+    generator = None if recipe.generator is None else replace(recipe.generator, kimg=BRIEF_KIMG)
+    brief = replace(bare(recipe), inspector=inspector, generator=generator, rungs=())
+    begun, before = time.monotonic(), store.published_bytes
+    items = _items(brief, store, function, device, threads)
+    try:
+        for _ in items:
+            if time.monotonic() - begun > MOST_S:
+                return None
+    except TrialFailure:
+        return None
+    finally:
+        items.close()
+    return (store.published_bytes - before) / 2**30
 
 
 def _items(recipe: Recipe, store: Store, function: str, device: str, threads: int) -> Generator[Progress | Scores, None, None]:

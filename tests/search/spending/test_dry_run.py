@@ -1,5 +1,6 @@
 """The dry run: what it says of a study, from earlier runs or a probe, and that it leaves nothing behind."""
 
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ STUDY = small_study("trials: 12, marks: [2], confirm: {top: 1, seeds: 2}")
 
 @pytest.fixture
 def trial(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A trial whose stages take a tenth of a second each by its own clock; names it."""
+    """A trial whose stages take five seconds each by its own clock, and which stores 3 MiB behind 5 of its generator; names it."""
     now = [0.0]
     monkeypatch.setattr(probe.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(probe, "PROBE_S", 1.0)
@@ -41,6 +42,8 @@ def trial(monkeypatch: pytest.MonkeyPatch) -> str:
             for step in range(1, 11):
                 now[0] += 0.5
                 yield Progress(stage="inspector", metrics={"share": step / 100})
+            if recipe.inspector.settings.get("epochs") == probe.BRIEF_EPOCHS:
+                store.publish("inspector", "abc", {"weights": bytes(3 << 20)})
             return
         store.lookup("generator/def", "00000040")
         if recipe.generator.family == "wgan_gp":
@@ -48,6 +51,9 @@ def trial(monkeypatch: pytest.MonkeyPatch) -> str:
         for step in range(1, 11):
             now[0] += 0.5
             yield Progress(stage="generator", kimg=step / 20)
+        if recipe.generator.kimg == probe.BRIEF_KIMG and recipe.inspector.settings.get("epochs") == probe.BRIEF_EPOCHS:
+            store.publish("generator/def", "00000001", {"weights": bytes(5 << 20)})
+            store.publish("inspector", "def", {"weights": bytes(3 << 20)})
 
     module = types.ModuleType("a_dry_trial")
     module.run = run  # type: ignore[attr-defined]
@@ -66,14 +72,20 @@ def foresee(*sets: str, function: str, say: Callable[[str], None] = lambda line:
 def test_a_study_that_nobody_has_run_is_probed_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: str) -> None:
     monkeypatch.chdir(tmp_path)
     said: list[str] = []
-    told = foresee("space.generator.family=[dcgan]", "search.budget.hours=0.01", function=trial, say=said.append)
+    told = foresee("space.generator.family=[dcgan]", "search.marks=[2, 4]", "search.budget.hours=0.01", function=trial, say=said.append)
     assert said == ["measuring a few steps of mobilenet_v2", "measuring a few steps of dcgan"]
     assert "extractor: random" in told and "fingerprint:" in told, "the study is shown resolved"
     assert told.count("generator/def/00000040 (to be made)") == 3 and told.count("generator.dcgan.g_lr") >= 4
     # Ten seconds for a thousand images, fifty for an inspector: eleven trials, and confirmations of two seeds.
     assert "15 trials to come, confirmations included" in told and "a probe of mobilenet_v2, dcgan" in told
-    assert "time  " in told and "not known before the first trials" in told and "search.budget.hours: 36 s, which ends it early" in told
+    assert "time  " in told and "search.budget.hours: 36 s, which ends it early" in told
+    # Eleven generators with their inspectors, and six inspectors more.
+    stored = re.search(r"disk  ([\d.]+) to ([\d.]+) GiB", told)
+    assert stored is not None and float(stored[1]) < (11 * 8 + 6 * 3) / 1024 < float(stored[2]) < 0.3
     assert files(tmp_path) == set()
+    monkeypatch.setattr(probe, "MOST_S", 1.0)
+    slow = foresee("space.generator.family=[dcgan]", function=trial)
+    assert "time  " in slow and "disk  not known before the first trials" in slow, "what would take long is not weighed"
 
 
 def test_a_family_that_fails_its_probe_is_told_and_what_is_not_known_is_not_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: str) -> None:
