@@ -19,7 +19,7 @@ from search.runs.ledger import Ledger
 from search.spending.budget import show_amount
 from search.spending.ending import refuse_budget
 from search.spending.forecast import Forecast, Range, forecast, show_range
-from search.spending.probe import Asking, Beside, existing_store, first_stage, probe
+from search.spending.probe import Asking, Beside, existing_store, first_stage, probe, stored_gib
 from search.spending.took import Took, earlier_trials, todo, took
 from search.studies.continuing import continue_study
 from search.studies.extending import Extension, refuse_without_run
@@ -186,15 +186,19 @@ def _probed(study: Study, store: Beside, means: Means, known: Sequence[Took], sa
         if not any(item.family == family and item.kimg_s is not None for item in like):
             points[family] = at_lowest_mark(study, study.space.defaults({"generator.family": family}))
     found: list[Took] = []
+    weighed = True
     for name, point in points.items():
-        # One whose results are not known would be missing in the sum: the others need not be weighed then.
-        weigh = all(item.stored_gib is not None for item in found)
         say(f"measuring a few steps of {name}")
+        recipe = _recipe(study, point)
         try:
-            measured = probe(_recipe(study, point), store, function=means.function, device=means.device, threads=means.threads, weigh=weigh)
+            measured = probe(recipe, store, function=means.function, device=means.device, threads=means.threads)
         except TrialFailure as failure:
             say(f"{name} could not be measured: {failure}")
             continue
-        found += [measured] if measured is not None else []
-    weighed = all(item.stored_gib is not None for item in found)
+        if measured is None:
+            continue
+        # The largest are those that take too long: a sum without them would promise too little, so that one is enough to end the weighing.
+        gib = stored_gib(recipe, store, function=means.function, device=means.device, threads=means.threads) if weighed else None
+        weighed = gib is not None
+        found.append(measured._replace(stored_gib=gib))
     return found if weighed else [item._replace(stored_gib=None) for item in found]

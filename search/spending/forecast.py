@@ -115,7 +115,7 @@ def forecast(
 
 def _phases(study: Study, ahead: Todo, own: Sequence[Took], like: Sequence[Took]) -> list[list[Group]] | None:
     """Groups the trials to come into what runs side by side: baselines and search, then confirmations; None where nothing is known of some."""
-    folds = study.resolved.folds if study.resolved is not None else max(1, study.data.folds)
+    folds = _folds(study)
     first: list[Group] = []
     for inspector in dict.fromkeys(ahead.baselines):
         rest = _rests(like, inspector, study.data.size_px, real_only=True)
@@ -184,18 +184,31 @@ def _confirmations(study: Study, ahead: Todo, own: Sequence[Took], like: Sequenc
         if real_only:
             groups.append(Group(count, pool * settings.seeds * folds, spread))
             continue
-        diagnosed = study.task != "zero_shot" and study.scores.diagnostics == "confirmed"
-        units, behind = (len(settings.layout.pairs(seeds)) * folds for seeds in (settings.seeds, ahead.raced))
-        pool = pool * (units * (DIAGNOSED if diagnosed else 1.0) - behind)
-        if settings.retrain_generator or settings.generators:
+        inspectors, generators = _leader_trainings(study, ahead)
+        pool = pool * inspectors * folds
+        if generators:
             rates = [rate for family in study.families if (rate := _rates(like, family, study.data.size_px)) is not None]
             if not rates:
                 return None
             top = max(max(study.search.ladder(family)) for family in study.families)
-            generators, trained = (len({generator for generator, _ in settings.layout.pairs(seeds)}) for seeds in (settings.seeds, ahead.raced))
-            pool = pool + float(np.median(np.concatenate([rate[0] for rate in rates]))) * top * (generators - trained) * folds
+            pool = pool + float(np.median(np.concatenate([rate[0] for rate in rates]))) * top * generators * folds
         groups.append(Group(count, pool, spread))
     return groups
+
+
+def _leader_trainings(study: Study, ahead: Todo) -> tuple[float, int]:
+    """Counts what is trained for the confirmation of a leader, in one fold, beyond its race: inspectors, those of diagnostics too, and generators."""
+    settings = study.search.confirm
+    pairs, raced = (settings.layout.pairs(seeds) for seeds in (settings.seeds, ahead.raced))
+    diagnosed = study.task != "zero_shot" and study.scores.diagnostics == "confirmed"
+    anew = settings.retrain_generator or settings.generators > 0
+    generators, trained = (len({generator for generator, _ in some}) if anew else 0 for some in (pairs, raced))
+    return len(pairs) * (DIAGNOSED if diagnosed else 1.0) - len(raced), generators - trained
+
+
+def _folds(study: Study) -> int:
+    """Gives the folds that each unit is trained in."""
+    return study.resolved.folds if study.resolved is not None else max(1, study.data.folds)
 
 
 def _confirmed(item: Took) -> str:
@@ -250,15 +263,13 @@ def _disk(study: Study, ahead: Todo, like: Sequence[Took], rng: np.random.Genera
     """
     stored = [(item.family is None or item.move == "confirm", item.stored_gib / item.units) for item in like if item.stored_gib is not None]
     searched, inspected = (np.array([gib for without, gib in stored if without == kind]) for kind in (False, True))
-    settings = study.search.confirm
-    pairs = settings.layout.pairs(settings.seeds)
-    anew = len({generator for generator, _ in pairs}) if settings.retrain_generator or settings.generators else 0
-    twins = ahead.confirm_twins if _inspectors_vary(study) else 0
-    with_generator = ahead.search + ahead.confirm_leaders * anew
-    without = len(ahead.baselines) + (ahead.confirm_real + twins) * settings.seeds + ahead.confirm_leaders * (len(pairs) - anew)
+    inspectors, generators = _leader_trainings(study, ahead)
+    real = ahead.confirm_real + (ahead.confirm_twins if _inspectors_vary(study) else 0)
+    with_generator = ahead.search + ahead.confirm_leaders * generators
+    without = len(ahead.baselines) + real * study.search.confirm.seeds + round(ahead.confirm_leaders * (inspectors - generators))
     if (with_generator and not len(searched)) or (without and not len(inspected)):
         return None
-    folds = study.resolved.folds if study.resolved is not None else max(1, study.data.folds)
+    folds = _folds(study)
     total = np.zeros(DRAWS)
     for count, pool in ((with_generator * folds, searched), (without * folds, inspected)):
         if count:

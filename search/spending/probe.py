@@ -78,11 +78,8 @@ def first_stage(recipe: Recipe, store: Asking, *, function: str, device: str, th
     return None
 
 
-def probe(recipe: Recipe, store: Beside, *, function: str, device: str, threads: int, weigh: bool = True) -> Took | None:
-    """Measures a few steps: of a recipe's generator, or of its inspector where it has none; None where it trains nothing that could be measured.
-
-    What it stores is measured too, with `weigh` and where that does not take long.
-    """
+def probe(recipe: Recipe, store: Beside, *, function: str, device: str, threads: int) -> Took | None:
+    """Measures a few steps: of a recipe's generator, or of its inspector where it has none; None where it trains nothing that could be measured."""
     stage = "inspector" if recipe.generator is None else "generator"
     marks: list[tuple[float, float]] = []
     begun = time.monotonic()
@@ -118,7 +115,7 @@ def probe(recipe: Recipe, store: Beside, *, function: str, device: str, threads:
         wall_s=0.0,
         kimg_s=rate if part is not None else None,
         rest_s=rate if part is None else None,
-        stored_gib=stored_gib(recipe, store, function=function, device=device, threads=threads) if weigh else None,
+        stored_gib=None,
         gpus=0.0,
     )
 

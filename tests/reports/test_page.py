@@ -132,9 +132,9 @@ def test_a_browser_draws_it_without_a_network(html: str, finished_run: Path) -> 
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [780, 885, 1400])
+@pytest.mark.parametrize("width", [600, 780, 885, 1400])
 def test_the_pictures_of_a_class_stand_in_one_line(html: str, tmp_path: Path, width: int) -> None:
-    """Beside the real ones as in a column of their own."""
+    """Beside the real ones on a wide screen, below them on a narrow one."""
     lines = "[...document.querySelectorAll('.strip')].map(strip => new Set([...strip.children].map(tile => tile.offsetTop)).size)"
     counted = f"<script>addEventListener('load', () => {{ document.body.dataset.lines = {lines}; }});</script></body>"
     (tmp_path / "report.html").write_text(html.replace("</body>", counted), encoding="utf-8")

@@ -112,15 +112,20 @@ def test_confirmations_take_as_many_times_a_trial_as_they_have_seeds() -> None:
     assert thrice.hours.typical / once.hours.typical == pytest.approx(3.0, rel=0.05)
 
 
-def test_confirmations_store_an_inspector_for_each_seed_and_the_generators_that_are_trained_anew() -> None:
+def test_confirmations_store_their_inspectors_those_of_diagnostics_too_and_the_generators_that_are_trained_anew() -> None:
     known = [BASE._replace(stored_gib=1.0), REAL] * 10
-    settings = [ConfirmSettings(top=2, seeds=4), ConfirmSettings(top=2, seeds=4, generators=2)]
-    kept, anew = (forecast(study_of(confirm=confirm), Todo(confirm_leaders=2), known, workers=1) for confirm in settings)
-    real = forecast(study_of(confirm=settings[0]), Todo(confirm_real=2, baselines=("small",)), known, workers=1)
-    assert kept is not None and kept.disk_gib is not None and kept.disk_gib.typical == pytest.approx(2 * 4 * 0.1, rel=0.05)
-    assert real is not None and real.disk_gib is not None and real.disk_gib.typical == pytest.approx((2 * 4 + 1) * 0.1, rel=0.05)
-    pairs = len(settings[1].layout.pairs(4))
-    assert anew is not None and anew.disk_gib is not None and anew.disk_gib.typical == pytest.approx(2 * (2 * 1.0 + (pairs - 2) * 0.1), rel=0.05)
+    kept, anew = (study_of(confirm=ConfirmSettings(top=2, seeds=4, generators=generators)) for generators in (0, 2))
+    plain = replace(kept, scores=replace(kept.scores, diagnostics="never"))
+    pairs = len(anew.search.confirm.layout.pairs(4))
+    leaders, real = Todo(confirm_leaders=2), Todo(confirm_real=2, baselines=("small",))
+    for study, ahead, gib in (
+        (kept, real, (2 * 4 + 1) * 0.1),
+        (plain, leaders, 2 * 4 * 0.1),
+        (kept, leaders, 2 * 4 * 2 * 0.1),
+        (anew, leaders, 2 * (2 * 1.0 + (2 * pairs - 2) * 0.1)),
+    ):
+        found = forecast(study, ahead, known, workers=1)
+        assert found is not None and found.disk_gib is not None and found.disk_gib.typical == pytest.approx(gib, rel=0.05)
 
 
 def test_the_inspector_of_a_leader_is_ready_where_none_varies() -> None:
